@@ -14,7 +14,7 @@ from typing import Final
 from sqlmodel import Session
 
 from gateway.broker.port import Broker, BrokerError, TopicSpec
-from gateway.channels import Channel, Version, make_channel
+from gateway.channels import Channel, Gone, Version, make_channel
 from gateway.database import Database
 from gateway.errors import AwayError, BugError
 from gateway.event import Direction
@@ -38,6 +38,7 @@ class Snapshot:
 
     `outside`: who knows schemas that are not in here; None: nobody, the registry is our own. `erased`: refs
     of events that were erased and may still be on their topics; these become more within a revision.
+    `gone`: what event types are read with that contracts had once; nothing is accepted by these.
     """
 
     directory: Directory
@@ -47,6 +48,7 @@ class Snapshot:
     partitions: Mapping[str, int] = field(default_factory=dict, repr=False)
     outside: ExternalRegistry | None = field(default=None, repr=False)
     erased: AbstractSet[bytes] = field(default=frozenset(), repr=False, compare=False)
+    gone: Mapping[tuple[str, Direction, str], Gone] = field(default_factory=dict, repr=False)
 
     @property
     def is_read(self) -> bool:
@@ -57,6 +59,10 @@ class Snapshot:
         """The channel of an event type; None where the contract has no such line."""
         return self.by_type.get((partner, direction, event_type))
 
+    def gone_by(self, partner: str, event_type: str, direction: Direction) -> Gone | None:
+        """What events of a type are read with that only earlier contracts had; None: none of them had."""
+        return self.gone.get((partner, direction, event_type))
+
     def channels(self, partner: str, direction: Direction) -> tuple[Channel, ...]:
         """The channels of a partner in one direction."""
         return self.by_partner.get((partner, direction), ())
@@ -64,6 +70,12 @@ class Snapshot:
     def types(self, partner: str, direction: Direction) -> list[str]:
         """The event types of a partner in one direction."""
         return [channel.event_type for channel in self.channels(partner, direction)]
+
+    def all_types(self, partner: str, direction: Direction) -> frozenset[str]:
+        """The event types of a partner in one direction, those of earlier contracts too."""
+        former = (one.line.terms for one in self.directory.former(partner))
+        gone = (terms.event_type for terms in former if terms.direction == direction)
+        return frozenset({*self.types(partner, direction), *gone})
 
     def is_ready(self, topic: str) -> bool:
         """Whether the topic is known to exist."""
@@ -243,16 +255,18 @@ class Catalog:
         """`known`: of the same server, whose channels stay where nothing of them changed."""
         by_type: dict[_Key, Channel] = {}
         by_partner: dict[tuple[str, Direction], tuple[Channel, ...]] = {}
+        gone: dict[_Key, Gone] = {}
         for partner in directory.partners():
             account = directory.account(partner.slug)
             if account is None:
                 raise BugError(f"partner {partner.slug} has no account")
+            gone |= self._gone(session, account, known)
             for channel in self._channels(session, account, known):
                 key: tuple[str, Direction] = (partner.slug, channel.direction)
                 by_type[(*key, channel.event_type)] = channel
                 by_partner[key] = (*by_partner.get(key, ()), channel)
         erased = self._tombstones.refs
-        return Snapshot(directory, by_type, by_partner, {}, outside=self.outside, erased=erased)
+        return Snapshot(directory, by_type, by_partner, {}, outside=self.outside, erased=erased, gone=gone)
 
     def _channels(self, session: Session, account: Account, known: Snapshot) -> Iterable[Channel]:
         slug = account.partner.slug
@@ -267,11 +281,30 @@ class Catalog:
             raise BugError(f"partner {partner.slug} has lines but no contract")
         if same is not None and same.line == line and same.contract == contract.revision:
             return same
-        known = {one.id: (one.number, one.schema) for one in registry.versions(session, line.subject)}
-        known |= {one: _earlier(session, one, line) for one in line.schema_ids if one not in known}
+        return self._made(session, account, line, contract)
+
+    def _gone(self, session: Session, account: Account, before: Snapshot) -> Mapping[_Key, Gone]:
+        """By type, the newest of the former lines of those that the contract has no more."""
+        slug, contract = account.partner.slug, account.contract
+        there = {(slug, line.terms.direction, line.terms.event_type) for line in account.lines}
+        is_same = before.directory.account(slug) is account
+        found: dict[_Key, Gone] = {}
+        for one in account.former if contract is not None else ():
+            key = (slug, one.line.terms.direction, one.line.terms.event_type)
+            if contract is None or key in there or key in found:
+                continue
+            if is_same and key in before.gone:
+                found[key] = before.gone[key]
+                continue
+            made = self._made(session, account, one.line, contract)
+            found[key] = Gone(replace(made, contract=one.contract), one.until)
+        return found
+
+    def _made(self, session: Session, account: Account, line: Line, contract: Contract) -> Channel:
+        known = _known(session, account, line)
         self._schemas.update((schema_id, schema) for schema_id, (_, schema) in known.items())
         return make_channel(
-            partner, line, known, self._codec, contract=contract, event_bytes=self._event_bytes
+            account.partner, line, known, self._codec, contract=contract, event_bytes=self._event_bytes
         )
 
     def _codec(self, schema_id: int, pointers: tuple[str, ...], json: JsonFlavour) -> Codec:
@@ -282,6 +315,22 @@ class Catalog:
             codec = compile_codec(schema, pointers, json)
             self._codecs[key] = codec
         return codec
+
+
+def _known(session: Session, account: Account, line: Line) -> Mapping[int, tuple[int, Schema]]:
+    """Number and schema of all that events of a line's type may have, by id: of each subject it ever had."""
+    terms = line.terms
+    former = [
+        one.line
+        for one in account.former
+        if (one.line.terms.direction, one.line.terms.event_type) == (terms.direction, terms.event_type)
+    ]
+    found: dict[int, tuple[int, Schema]] = {}
+    for each in (line, *(one for one in former if one.subject != line.subject)):
+        there = ((one.id, (one.number, one.schema)) for one in registry.versions(session, each.subject))
+        found = {**dict(there), **found}
+        found |= {one: _earlier(session, one, each) for one in each.schema_ids if one not in found}
+    return found
 
 
 def _earlier(session: Session, schema_id: int, line: Line) -> tuple[int, Schema]:

@@ -15,6 +15,7 @@ from schemas.codec import Codec
 from schemas.errors import SchemaError
 from schemas.leaf import JsonFlavour
 from schemas.schema import Schema
+from schemas.subject import topic_record_subject
 
 CompileCodec = Callable[[int, tuple[str, ...], JsonFlavour], Codec]
 """Schema id, pointers, `plain` or `avro`: the compiled codec, from a cache."""
@@ -40,7 +41,7 @@ class Channel:
     """What one partner may exchange of one event type, in one direction.
 
     `log`: the partner's log without the epoch's host, that is its random public name. `versions`:
-    accepted, newest first; `former`: once accepted.
+    accepted, newest first; `former`: once accepted, under whatever subject.
     """
 
     partner: str
@@ -71,6 +72,10 @@ class Channel:
         """The source of events whose sender names none."""
         return default_source(self.partner, self.direction)
 
+    def subject_of(self, version: Version) -> str:
+        """The subject that a version is one of: of a former record name, another than the line's."""
+        return topic_record_subject(self.topic, version.schema.name)
+
     def readable(self) -> Iterator[Version]:
         """Every version that records on the topic may be of: those accepted, then those that once were."""
         yield from self.versions
@@ -94,6 +99,17 @@ class Channel:
         """The event time at the contract's time pointer; None where no RFC 3339 time stands there."""
         text = _value(values, self.line.terms.time_pointer)
         return text if text is not None and is_time(text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What events of a type are read with that no contract has any more. `channel`: by the last that had it.
+
+    `until`: when that contract was followed by another, Unix milliseconds.
+    """
+
+    channel: Channel
+    until: int
 
 
 def id_from(rule: IdRule, values: Mapping[str, str | None]) -> str | None:
@@ -122,8 +138,8 @@ def make_channel(
 ) -> Channel:
     """Join a line with its schemas.
 
-    `known`: version number and schema of all in its subject, by schema id; those that the line does not
-    accept may still be on the topic. `event_bytes`: the largest event where the contract names no limit.
+    `known`: version number and schema of all that the type ever had, by schema id; those that the line does
+    not accept may still be on the topic. `event_bytes`: the largest event where the contract names no limit.
     """
     inbound = line.terms.direction == "inbound"
     pointers = pointers_of(line)

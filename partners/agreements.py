@@ -1,7 +1,8 @@
-"""What partners' contracts forward and forwarded, as their rows have it. Never commits."""
+"""What partners' contracts agreed before, as their rows have it: forwards, and lines that are gone. Never commits."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, Final
 
 from pydantic import TypeAdapter
 from sqlalchemy import case, select
@@ -9,6 +10,7 @@ from sqlmodel import Session, col
 
 from partners.contract import Line
 from partners.directory import Directory
+from partners.former import Former, former_lines
 from partners.forwarding import Agreed, agreed
 from partners.rows import ContractRow
 
@@ -43,3 +45,45 @@ def load_agreed(
             revisions = session.execute(query.order_by(col(row.revision)))
             found[slug] = agreed((number, at, _LINES.validate_json(text)) for number, at, text in revisions)
     return found
+
+
+def load_former(
+    session: Session, in_force: Mapping[str, int], known: Directory | None
+) -> Mapping[str, tuple[Former, ...]]:
+    """By slug, the lines that its contract in force has no more; of those that had more than one contract.
+
+    `in_force`, `known`: as of `load_agreed`. Of a partner that is known only later contracts are read.
+    """
+    found: dict[str, tuple[Former, ...]] = {}
+    new: list[str] = []
+    for slug, number in sorted(in_force.items()):
+        had = None if known is None else known.account(slug)
+        if had is None or had.contract is None or had.contract.revision > number:
+            new += [slug] * (number > 1)
+        elif had.contract.revision == number:
+            found[slug] = had.former
+        else:
+            first = (had.contract.revision, 0, had.lines)
+            later = _revisions(session, [slug], above=had.contract.revision)
+            found[slug] = former_lines([first, *(one[1:] for one in later)], had.former)
+    for start in range(0, len(new), _CHUNK):
+        rows = _revisions(session, new[start : start + _CHUNK], above=0)
+        for slug, some in groupby(rows, key=lambda one: one[0]):
+            found[slug] = former_lines(one[1:] for one in some)
+    return found
+
+
+def _revisions(
+    session: Session, slugs: Sequence[str], *, above: int
+) -> Iterator[tuple[str, int, int, tuple[Line, ...]]]:
+    """Contracts of these partners, oldest first: slug, revision, when it was applied, and lines."""
+    row = ContractRow
+    query = select(col(row.partner), col(row.revision), col(row.applied_at), col(row.lines)).where(
+        col(row.partner).in_(slugs), col(row.revision) > above
+    )
+    last: tuple[str, tuple[Line, ...]] = ("[]", ())
+    rows: Any = session.execute(query.order_by(col(row.partner), col(row.revision)))
+    for slug, number, at, text in rows:
+        if text != last[0]:  # most revisions change something else
+            last = text, _LINES.validate_json(text)
+        yield slug, number, at, last[1]

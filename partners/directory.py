@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from partners.contract import Contract, Line
 from partners.credential import Credential, Method
 from partners.endpoint import Endpoint
+from partners.former import Former
 from partners.forwarding import Agreed
 from partners.partner import Partner
 
@@ -16,7 +17,7 @@ class Account:
 
     `house`: endpoints of our side, which get what the partner sends. `forwards`: what goes on to others, or
     did once, by the type that is sent and the partner that it goes on to. `sha256`: of the contract, as
-    `contract_sha256`.
+    `contract_sha256`. `former`: lines of earlier contracts that this one has no more, newest first.
     """
 
     partner: Partner
@@ -26,6 +27,7 @@ class Account:
     house: tuple[Endpoint, ...] = ()
     forwards: Mapping[tuple[str, str], Agreed] = field(default_factory=dict, hash=False)
     sha256: bytes | None = field(default=None, repr=False)
+    former: tuple[Former, ...] = ()
 
 
 class Directory:
@@ -98,6 +100,11 @@ class Directory:
         """List a partner's lines, in the order of its contract; none for an unknown partner."""
         account = self._accounts.get(partner)
         return () if account is None else account.lines
+
+    def former(self, partner: str) -> tuple[Former, ...]:
+        """List lines of a partner's earlier contracts that the one in force has no more, newest first."""
+        account = self._accounts.get(partner)
+        return () if account is None else account.former
 
     def forwards(self, partner: str) -> Mapping[tuple[str, str], Agreed]:
         """What of a partner's events goes on to others, or did once, by the type sent and to whom."""

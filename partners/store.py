@@ -9,7 +9,7 @@ from sqlalchemy import Select, Table, and_, bindparam, delete, insert, literal, 
 from sqlalchemy import select as select_columns
 from sqlmodel import Session, SQLModel, col, select
 
-from partners.agreements import load_agreed
+from partners.agreements import load_agreed, load_former
 from partners.contract import ContractFile, Line
 from partners.credential import Credential, Method
 from partners.directory import Account, Directory
@@ -131,7 +131,8 @@ def load(session: Session, known: Directory | None = None) -> Directory:
         endpoints.setdefault(endpoint_row.partner, []).append(endpoint)
     accounts = []
     in_force = {slug: row.revision for slug, row in contracts.items()}
-    agreed = load_agreed(session, in_force, None if since == _NEVER else known)
+    earlier = None if since == _NEVER else known
+    agreed, former = load_agreed(session, in_force, earlier), load_former(session, in_force, earlier)
     for row in session.exec(select(PartnerRow).where(PartnerRow.changed > since)):
         contract_row = contracts.get(row.slug)
         accounts.append(
@@ -143,6 +144,7 @@ def load(session: Session, known: Directory | None = None) -> Directory:
                 tuple(endpoints.get(house_of(row.slug), ())),
                 agreed.get(row.slug, {}),
                 None if contract_row is None else contract_row.sha256,
+                former.get(row.slug, ()),
             )
         )
     shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))

@@ -3,10 +3,14 @@
 Type: `ce_type`, else the contract's type whose schema has the record's full name. Id: `ce_id`, else the
 contract's pointers, else topic/partition/offset. The data is checked before anything else reads it: Avro
 under the version that the record names, JSON under the newest accepted one that takes it.
+
+What was accepted by an earlier contract is read by that one: a type that goes, or that has its schemas under
+another name, takes no event with it. Accepted is what has a receipt; a producer's own record, which has none,
+counts if it came while its type was there, by the broker's time of it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 from uuid import UUID
@@ -14,8 +18,8 @@ from uuid import UUID
 from gateway import operational
 from gateway.broker.port import Read
 from gateway.catalog import Snapshot
-from gateway.channels import Channel, Version
-from gateway.event import MAX_BYTES, Direction, EventKey, has_control
+from gateway.channels import Channel, Gone, Version
+from gateway.event import MAX_BYTES, Direction, EventKey, default_source, has_control
 from gateway.event_json import NO_DATA
 from gateway.external_registry import ExternalRegistry
 from gateway.record import Envelope, Unreadable, decode_record
@@ -77,8 +81,11 @@ def take_in(
     envelope = decode_record(read.record)
     if isinstance(envelope, Unreadable):
         return NoEvent(envelope.code, is_refused=False)
-    found = _channel(envelope, snapshot, partner, direction)
-    if isinstance(found, NoEvent | Unasked):
+    found = _channel(envelope, snapshot, partner, direction, read.at)
+    if isinstance(found, NoEvent):
+        named = _claimed(envelope, partner, direction)
+        return _ERASED if named is not None and _is_erased(named, snapshot) else replace(found, key=named)
+    if isinstance(found, Unasked):
         return found
     channel, versions = found
     key = _named(envelope, channel, read)
@@ -150,7 +157,7 @@ def _check(
 
 
 def _channel(
-    envelope: Envelope, snapshot: Snapshot, partner: str, direction: Direction
+    envelope: Envelope, snapshot: Snapshot, partner: str, direction: Direction, at: int
 ) -> tuple[Channel, Sequence[Version]] | NoEvent | Unasked:
     named = envelope.attributes.get("type")
     wanted = envelope.schema
@@ -161,7 +168,9 @@ def _channel(
             "event_type_unknown", None, named
         )
     if named is not None:
-        channel = snapshot.channel(partner, named, direction)
+        channel = snapshot.channel(partner, named, direction) or _gone(
+            envelope, snapshot.gone_by(partner, named, direction), at
+        )
         if channel is None:
             return NoEvent("event_type_unknown", None, named)
         if wanted is None:
@@ -171,6 +180,16 @@ def _channel(
     if wanted is None:
         return NoEvent("event_type_missing")
     return _version(snapshot.channels(partner, direction), wanted, outside) or NoEvent("event_type_unknown")
+
+
+def _gone(envelope: Envelope, gone: Gone | None, at: int) -> Channel | None:
+    """What a record of a type is read with that the contract has no more; None: it was never accepted.
+
+    `at`: the broker's time of the record.
+    """
+    if gone is None:
+        return None
+    return gone.channel if envelope.receipt is not None or at < gone.until else None
 
 
 def _operational(
@@ -221,6 +240,13 @@ def _is_alike(one: Schema, other: Schema) -> bool:
 @lru_cache(1_024)
 def _likeness(schema: Schema) -> str:
     return likeness(schema.root)
+
+
+def _claimed(envelope: Envelope, partner: str, direction: Direction) -> EventKey | None:
+    """Which event a record says that it is, of whatever type; None: it names no id."""
+    named = envelope.attributes
+    source = named.get("source") or default_source(partner, direction)
+    return EventKey(partner, direction, source, named["id"]) if "id" in named else None
 
 
 def _named(envelope: Envelope, channel: Channel, read: Read) -> EventKey:

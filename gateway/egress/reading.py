@@ -148,7 +148,7 @@ def routed(carried: Carried, there: tuple[Endpoint, ...], origin: str) -> Routed
         )
     digest = hashlib.sha256(carried.data).digest()
     channel, fingerprint = carried.channel, version.schema.fingerprint
-    schema = _named(channel.line.subject, version.number, schema_id, fingerprint)
+    schema = _named(channel.subject_of(version), version.number, schema_id, fingerprint)
     provenance = Provenance(channel.contract, schema, digest)
     return Routed(
         key=key,

@@ -163,7 +163,7 @@ def _wish(call: Call, members: Mapping[str, Any]) -> Wish:
     if which not in WHICH:
         raise CallerError("parameter_invalid", f"The member which must be one of {', '.join(WHICH)}.")
     way: Direction = "inbound" if call.of_house else "outbound"
-    known = [*call.snapshot.types(call.partner.slug, way), *OPERATIONAL]
+    known = [*call.snapshot.all_types(call.partner.slug, way), *OPERATIONAL]
     if not isinstance(types, list) or len(types) > _MOST_TYPES or not all(one in known for one in types):
         listed = ", ".join(sorted(known)[:20]) or "none"
         raise CallerError("parameter_invalid", f"The member types must list event types, of: {listed}.")

@@ -36,14 +36,14 @@ def tap_of(call: Call) -> Tap:
     """The topic that is asked for, and the event types.
 
     Raises:
-        CallerError: `parameter_invalid`: the contract has no such type.
+        CallerError: `parameter_invalid`: no contract of the partner has or had such a type.
     """
     wanted = direction_of(call)
     topics = call.partner.topics
     inbound = wanted == "inbound"
     outbound = call.snapshot.partitions_of(topics.outbound, topics.outbound_partition)
     types = frozenset(call.query["types"].split(",")) if "types" in call.query else frozenset[str]()
-    known = {*call.snapshot.types(call.partner.slug, wanted), *(() if inbound else operational.types())}
+    known = {*call.snapshot.all_types(call.partner.slug, wanted), *(() if inbound else operational.types())}
     if types - known:
         listed = ", ".join(sorted(known)) or "none"
         raise CallerError("parameter_invalid", f"The query parameter types takes a list of: {listed}.")

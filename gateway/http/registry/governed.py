@@ -60,6 +60,8 @@ class Rule:
                 yield Place(self.subject, number, one.schema_id, None), one.schema
         for channel in self.channels if deleted else ():
             for one in channel.former:
+                if not (self.is_shared or one.schema.name == self.rest):
+                    continue  # of a former name: a version of another subject
                 number = one.schema_id if self.is_shared else one.number
                 yield Place(self.subject, number, one.schema_id, _FORMER_AT), one.schema
 

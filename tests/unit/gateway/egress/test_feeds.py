@@ -155,7 +155,7 @@ async def rows(world: World, row: type) -> Sequence[Any]:
 
 
 async def apply_globex(world: World, hook: str | None, **how: Any) -> None:
-    text = GLOBEX
+    text = str(how.get("text", GLOBEX))
     if hook is not None:
         text += f'endpoints:\n  verification: none\n  declared:\n    - {{name: one, url: "{hook}"}}\n'
     sent = ContractText(text, "globex.yaml", {"received.avsc": json.dumps(how.get("schema", RECEIVED))})

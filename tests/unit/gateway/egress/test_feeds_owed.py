@@ -161,17 +161,34 @@ async def test_what_was_accepted_while_nothing_was_forwarded_stays_where_it_is(t
     assert "B-1" not in told
 
 
-async def test_what_was_owed_of_a_type_that_is_gone_is_refused_by_its_name_and_no_place(
-    tmp_path: Path,
-) -> None:
+async def test_what_was_owed_of_a_type_that_its_sender_has_no_more_is_delivered(tmp_path: Path) -> None:
     """By a relay that does not read the topic at all any more."""
     with hooks() as at:
         async with AsyncExitStack() as stack:
             world = await paused(stack, tmp_path, at.url)
             await placed(world, "A-1")
             await keep(world, "S-1")
-            (forwarded,) = await entries(world, "event.forwarded", 1)
+            await entries(world, "event.forwarded", 1)
             await world.apply(GONE, FILES, allow=DESTRUCTIVE)
+            world = await begun(stack, tmp_path)
+            await put(world, "active")
+            await until(lambda: bool(at.got), "what was owed")
+            await entries(world, "delivery.attempted", 1)
+            told, refused = await told_to_globex(world), await entries(world, "event.refused")
+    assert (at.ids("/globex"), refused) == (["A-1"], [])
+    assert "S-1" not in told
+
+
+async def test_what_is_owed_of_a_type_that_its_receiver_has_no_more_is_refused_by_its_name_and_no_place(
+    tmp_path: Path,
+) -> None:
+    with hooks() as at:
+        async with AsyncExitStack() as stack:
+            world = await paused(stack, tmp_path, at.url)
+            await placed(world, "A-1")
+            await keep(world, "S-1")
+            (forwarded,) = await entries(world, "event.forwarded", 1)
+            await apply_globex(world, f"{at.url}/globex", text=GLOBEX.replace("order.received:", "order.other:"))
             world = await begun(stack, tmp_path)
             await put(world, "active")
             (refused,) = await entries(world, "event.refused", 1)
