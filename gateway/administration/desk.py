@@ -302,7 +302,7 @@ class Administration:
         change = onboarding.apply_contract(
             session, submission, by=by.credential or by.role, now=now, means=self.means, held=held
         )
-        impacts = hits.find_impacts(session, change.differences, held.endpoints)
+        impacts = hits.find_impacts(session, change.differences, held.endpoints, slug, held.lines)
         told = tell_schemas(session, hits.tell(change.differences, impacts), before, resolved)
         change = replace(change, differences=told)
         outcome = replace(outcome_of(file, change, previous, resolved.incompatible), impacts=impacts)

@@ -1,4 +1,4 @@
-"""Whom a change hits: the endpoints that listen to a type, and the deliveries that wait for them."""
+"""Whom a change hits: who listens to a type, reads it or has it forwarded, and the deliveries that wait."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,15 +6,17 @@ from typing import Final
 
 from sqlmodel import Session, col, func, select
 
-from gateway.rows import BacklogRow, DeliveryRow
-from partners.contract import SECTIONS
-from partners.endpoint import Endpoint
+from gateway.rows import BacklogRow, ConsumerRow, DeliveryRow
+from partners import store
+from partners.contract import SECTIONS, Line
+from partners.endpoint import Endpoint, house_of
 from partners.plan import Difference
 
 _WAITING: Final = ("pending", "held")
 _MOST_NAMES: Final = 10
 _ENDPOINT: Final = "endpoint"
 _RECEIVES: Final = SECTIONS["outbound"]
+_SENDS: Final = SECTIONS["inbound"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +36,39 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """A difference, by section and name, and whom it hits."""
+    """A difference, by section and name, and whom it hits.
+
+    `endpoints`: of a type that the partner sends, those of the house. `consumers`: names of those that read a
+    type of which no more will come, on either side. `forwards`: the partners that it went on to.
+    """
 
     section: str
     name: str
     endpoints: tuple[Hit, ...]
+    consumers: tuple[str, ...] = ()
+    forwards: tuple[str, ...] = ()
 
 
 def find_impacts(
-    session: Session, differences: Iterable[Difference], there: Sequence[Endpoint]
+    session: Session,
+    differences: Iterable[Difference],
+    there: Sequence[Endpoint],
+    partner: str = "",
+    lines: Sequence[Line] = (),
 ) -> tuple[Impact, ...]:
     """Whom the differences hit that take something away or change a schema.
 
-    `there`: the endpoints before the change. Two statements, however many there are.
+    `there`, `lines`: the partner's own endpoints, and its contract's lines, before the change. Four
+    statements, however many there are.
     """
-    hit = [(one, _endpoints_of(one, there)) for one in differences if _is_hitting(one)]
-    ids = {each.id for _, found in hit for each in found}
-    if not hit:
+    wanted = [one for one in differences if _is_hitting(one)]
+    if not wanted:
         return ()
+    is_sent = any(one.section == _SENDS for one in wanted)
+    house = store.endpoints(session, house_of(partner)) if is_sent else ()
+    hit = [(one, _endpoints_of(one, house if one.section == _SENDS else there)) for one in wanted]
+    ids = {each.id for _, found in hit for each in found}
+    readers = _consumers(session, partner) if any(_is_type_gone(one) for one in wanted) else ()
     pending = _pending(session, ids) if ids else {}
     behind = _behind(session, ids) if ids else {}
     return tuple(
@@ -62,6 +79,8 @@ def find_impacts(
                 Hit(each.id, each.name, each.state, _count(pending, each.id, one), behind.get(each.id, 0))
                 for each in found
             ),
+            _readers_of(one, readers),
+            _forwards_of(one, lines),
         )
         for one, found in hit
     )
@@ -69,14 +88,37 @@ def find_impacts(
 
 def tell(differences: Iterable[Difference], impacts: Iterable[Impact]) -> tuple[Difference, ...]:
     """The differences, each with whom it hits in words."""
-    found = {(one.section, one.name): one.endpoints for one in impacts}
+    found = {(one.section, one.name): one for one in impacts}
     return tuple(_told(one, found.get((one.section, one.name))) for one in differences)
 
 
 def _is_hitting(one: Difference) -> bool:
     if one.section == _ENDPOINT:
         return one.sign == "-"
-    return one.section == _RECEIVES and one.sign != "+"
+    return _is_type_gone(one) or (one.section == _RECEIVES and one.sign == "~")
+
+
+def _is_type_gone(one: Difference) -> bool:
+    return one.section in {_RECEIVES, _SENDS} and one.sign == "-"
+
+
+def _consumers(session: Session, partner: str) -> Sequence[ConsumerRow]:
+    return session.exec(select(ConsumerRow).where(ConsumerRow.partner == partner)).all()
+
+
+def _readers_of(one: Difference, rows: Iterable[ConsumerRow]) -> tuple[str, ...]:
+    """Names of those whose last word was of all types, or of this one."""
+    if not _is_type_gone(one):
+        return ()
+    mine = (row for row in rows if SECTIONS["inbound" if row.direction == "inbound" else "outbound"] == one.section)
+    return tuple(sorted({row.name for row in mine if not row.types or one.name in row.types.split(",")}))
+
+
+def _forwards_of(one: Difference, lines: Iterable[Line]) -> tuple[str, ...]:
+    if one.section != _SENDS or not _is_type_gone(one):
+        return ()
+    terms = (line.terms for line in lines if line.terms.direction == "inbound")
+    return tuple(each.forward.to for each in terms if each.event_type == one.name and each.forward)
 
 
 def _endpoints_of(one: Difference, there: Sequence[Endpoint]) -> list[Endpoint]:
@@ -110,23 +152,34 @@ def _count(pending: Mapping[tuple[str, str], int], endpoint_id: str, one: Differ
     )
 
 
-def _told(one: Difference, hits: Sequence[Hit] | None) -> Difference:
-    if hits is None:
+def _told(one: Difference, impact: Impact | None) -> Difference:
+    if impact is None:
         return one
+    hits = impact.endpoints
     pending, behind = sum(each.pending for each in hits), sum(each.behind for each in hits)
     if one.section == _ENDPOINT:
         # Whatever it has not got is lost to it, read or not.
         return replace(one, words=_deliveries(pending + behind))
-    if not hits:
-        return replace(one, words="no endpoint listens") if one.sign == "-" else one
-    words = f"{_listening([each.name for each in hits])}, {_deliveries(pending)}"
+    if one.sign != "-" and not hits:
+        return one
+    whose = " of the house" if one.section == _SENDS else ""
+    words = _listening([each.name for each in hits], whose)
+    words += f", {_deliveries(pending)}" if hits else ""
     words += f", at most {behind} more in backlogs" if behind else ""
+    words += f"; {_counted(impact.consumers, 'consumer reads it', 'consumers read it')}" if impact.consumers else ""
+    words += f"; forwarded to {', '.join(impact.forwards)}" if impact.forwards else ""
     return replace(one, words=words if one.sign == "-" else f"{one.words}; {words}")
 
 
-def _listening(names: Sequence[str]) -> str:
+def _listening(names: Sequence[str], whose: str) -> str:
+    if not names:
+        return f"no endpoint{whose} listens"
+    return _counted(names, f"endpoint{whose} listens", f"endpoints{whose} listen")
+
+
+def _counted(names: Sequence[str], one: str, more: str) -> str:
     shown = ", ".join(names[:_MOST_NAMES]) + (", ..." if len(names) > _MOST_NAMES else "")
-    return f"{len(names)} {'endpoint listens' if len(names) == 1 else 'endpoints listen'} ({shown})"
+    return f"{len(names)} {one if len(names) == 1 else more} ({shown})"
 
 
 def _deliveries(count: int) -> str:

@@ -21,6 +21,8 @@ _IMPACT: Final = record(
         "endpoints": listed(
             record({"id": TEXT, "name": TEXT, "state": TEXT, "pending": _COUNT, "behind": _COUNT})
         ),
+        "consumers": listed(TEXT),
+        "forwards": listed(TEXT),
     }
 )
 _RECORDED: Final = record(
