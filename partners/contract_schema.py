@@ -93,7 +93,7 @@ def _authentication() -> Schema:
         "ca": _path("A PEM file beside this one, of those who issue the certificates."),
         "uri": {**_text("The URI among the alternative names of each."), "maxLength": MAX_MATCH},
     }
-    return _object(
+    section = _object(
         {
             "accept": {"type": "array", "description": "How the partner may identify itself.", **methods},
             "require_signature": {
@@ -122,6 +122,9 @@ def _authentication() -> Schema:
             },
         }
     )
+    signing = {"accept": {"contains": {"enum": sorted(sections.SIGNING)}}}
+    demanding = {"properties": {"require_signature": {"const": True}}, "required": ["require_signature"]}
+    return {**section, "if": demanding, "then": {"properties": signing, "required": ["accept"]}}
 
 
 def _lines(words: str, *, is_inbound: bool) -> Schema:

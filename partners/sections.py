@@ -24,6 +24,9 @@ from partners.errors import SlotError
 from partners.form import Slot, each
 from partners.yaml_tree import Members
 
+SIGNING: Final[frozenset[Method]] = frozenset({"message_signature", "hmac"})
+"""Methods by which an event can have its sender's own signature."""
+
 MAX_CERTIFICATES: Final = 16
 MAX_ADDRESSES: Final = 64
 MAX_NETWORK: Final = 43
@@ -81,6 +84,11 @@ def authentication(slot: Slot) -> Authentication:
     section.close()
     if not value.accept and not slot.sink.problems:
         raise SlotError("length", "accepts nothing, so that nobody can call; name a method, such as api_key")
+    if value.require_signature and not SIGNING & {*value.accept} and not slot.sink.problems:
+        text = "demands signatures (require_signature) and accepts none, so that no event can be sent: name "
+        raise SlotError(
+            "reference", f"{text}message_signature in accept, or hmac for a sender of webhooks (v1a)"
+        )
     return value
 
 

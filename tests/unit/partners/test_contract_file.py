@@ -195,6 +195,15 @@ def test_an_endpoint_may_ask_for_what_the_gateway_itself_tells(asked: str) -> No
     assert found[1].types == {"order.accepted", asked}
 
 
+def test_a_demand_for_signatures_that_are_not_taken_says_what_to_add() -> None:
+    text = "gateway: v1\npartner: acme\nauthentication:\n  accept: [api_key]\n  require_signature: true\n"
+    with pytest.raises(ContractFileError) as caught:
+        read_contract(text, name="acme.yaml")
+    (one,) = caught.value.problems
+    assert (one.line, one.pointer, one.code) == (3, "/authentication", "reference")
+    assert "name message_signature in accept, or hmac" in one.detail
+
+
 @pytest.mark.parametrize(
     ("line", "written", "pointer", "code"),
     [

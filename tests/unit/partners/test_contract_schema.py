@@ -116,6 +116,24 @@ def is_read(document: Any) -> bool:
     return True
 
 
+@pytest.mark.parametrize(
+    ("accept", "is_right"),
+    [
+        (None, False),
+        (["api_key", "mtls", "jwt"], False),
+        (["api_key", "hmac"], True),
+        (["message_signature"], True),
+    ],
+)
+def test_signatures_that_nobody_could_make_are_demanded_of_nobody(
+    accept: list[str] | None, *, is_right: bool
+) -> None:
+    document = changed(("authentication",), {"require_signature": True})
+    if accept is not None:
+        document["authentication"]["accept"] = accept
+    assert (VALIDATOR.is_valid(document), is_read(document)) == (is_right, is_right)
+
+
 def test_it_is_a_json_schema() -> None:
     Draft202012Validator.check_schema(contract_schema())
 
