@@ -87,6 +87,24 @@ def step(session: Session, log: str, *, before: int, now: int, limit: int) -> St
     return Step(origin, tuple(ranges))
 
 
+def count_events(session: Session, log: str, since: int, until: int, *, most: int) -> int:
+    """How many events of a log, `most` at most, have evidence that was made from `since` up to `until`.
+
+    Both are Unix milliseconds. Events are counted, by the entries that stand for them, not all entries.
+    """
+    row = EntryRow
+    mine = (
+        col(row.log) == log,
+        col(row.is_first).is_(True),
+        col(row.kind).in_(_WORDS),
+        col(row.at) >= since,
+        col(row.at) < until,
+        col(row.evidence).is_not(None),
+    )
+    some = select(col(row.index)).where(*mine).limit(most).subquery()
+    return int(session.execute(select(func.count()).select_from(some)).scalar_one())
+
+
 def go_back(session: Session, log: str) -> None:
     """A hold was lifted: walk again from the first entry that was passed over."""
     row = ExpiryRow

@@ -184,7 +184,14 @@ def _section_differences(old: Contract | None, new: Contract) -> Iterator[Differ
             continue
         words = "; ".join(_changed(before[section], fields))
         if words:
-            yield Difference("~", section, "", words)
+            yield Difference("~", section, "", words, is_destructive=_is_losing(section, old, new))
+
+
+def _is_losing(section: str, old: Contract, new: Contract) -> bool:
+    """Whether another value of a section takes something away that does not come back."""
+    return section == "keep" and (
+        new.keep.content_days < old.keep.content_days or new.keep.evidence_days < old.keep.evidence_days
+    )
 
 
 def _sections(contract: Contract) -> dict[str, dict[str, str]]:

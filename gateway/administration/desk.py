@@ -27,6 +27,7 @@ from gateway.administration.outcome import ContractOutcome, outcome_of, settled,
 from gateway.administration.recorded import look_back, trials
 from gateway.administration.refusals import refused
 from gateway.administration.schema_changes import tell_schemas
+from gateway.administration.shortened import tell_shortened
 from gateway.administration.standing import Move, Moved, Seen, move_partner
 from gateway.administration.topics import topic_remarks
 from gateway.administration.unchanged import InForce, Read, find_in_force, may_be_in_force
@@ -304,6 +305,9 @@ class Administration:
         )
         impacts = hits.find_impacts(session, change.differences, held.endpoints, slug, held.lines)
         told = tell_schemas(session, hits.tell(change.differences, impacts), before, resolved)
+        if change.partner is not None and held.file is not None:
+            keeps = held.file.contract.keep, file.contract.keep
+            told = tell_shortened(session, told, keeps, change.partner, self.scribe.host, now=now)
         change = replace(change, differences=told)
         outcome = replace(outcome_of(file, change, previous, resolved.incompatible), impacts=impacts)
         if wish.dry_run:

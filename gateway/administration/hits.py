@@ -110,7 +110,11 @@ def _readers_of(one: Difference, rows: Iterable[ConsumerRow]) -> tuple[str, ...]
     """Names of those whose last word was of all types, or of this one."""
     if not _is_type_gone(one):
         return ()
-    mine = (row for row in rows if SECTIONS["inbound" if row.direction == "inbound" else "outbound"] == one.section)
+    mine = (
+        row
+        for row in rows
+        if SECTIONS["inbound" if row.direction == "inbound" else "outbound"] == one.section
+    )
     return tuple(sorted({row.name for row in mine if not row.types or one.name in row.types.split(",")}))
 
 
@@ -166,7 +170,11 @@ def _told(one: Difference, impact: Impact | None) -> Difference:
     words = _listening([each.name for each in hits], whose)
     words += f", {_deliveries(pending)}" if hits else ""
     words += f", at most {behind} more in backlogs" if behind else ""
-    words += f"; {_counted(impact.consumers, 'consumer reads it', 'consumers read it')}" if impact.consumers else ""
+    words += (
+        f"; {_counted(impact.consumers, 'consumer reads it', 'consumers read it')}"
+        if impact.consumers
+        else ""
+    )
     words += f"; forwarded to {', '.join(impact.forwards)}" if impact.forwards else ""
     return replace(one, words=words if one.sign == "-" else f"{one.words}; {words}")
 

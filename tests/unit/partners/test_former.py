@@ -13,7 +13,13 @@ def line(event_type: str, subject: str = "t-x.Order", *ids: int) -> Line:
 
 A, B, RENAMED = line("a"), line("b"), line("a", "t-x.Purchase", 7)
 AGAIN = line("a", "t-x.Order", 5, 4)
-REVISIONS = [(1, 10, (A, B)), (2, 20, (AGAIN, B)), (3, 30, (RENAMED, B)), (4, 40, (RENAMED,)), (5, 50, (AGAIN,))]
+REVISIONS = [
+    (1, 10, (A, B)),
+    (2, 20, (AGAIN, B)),
+    (3, 30, (RENAMED, B)),
+    (4, 40, (RENAMED,)),
+    (5, 50, (AGAIN,)),
+]
 
 
 def test_a_line_counts_as_the_last_contract_had_it_until_the_next_one_came() -> None:
@@ -27,4 +33,7 @@ def test_what_is_known_of_one_contract_on_needs_the_later_ones_alone() -> None:
     for known in range(1, len(REVISIONS)):
         for end in range(known, len(REVISIONS) + 1):
             had = former_lines(REVISIONS[:known])
-            assert former_lines(REVISIONS[known - 1 : end], had) == former_lines(REVISIONS[:end]), (known, end)
+            assert former_lines(REVISIONS[known - 1 : end], had) == former_lines(REVISIONS[:end]), (
+                known,
+                end,
+            )

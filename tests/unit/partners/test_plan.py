@@ -32,7 +32,7 @@ sends:
 receives:
   order.accepted: {schema: accepted.avsc}
 limits: {events_per_second: 200, endpoints: 1}
-authentication: {require_signature: true}
+authentication: {accept: [api_key, hmac], require_signature: true}
 endpoints:
   verification: none
   declared:
@@ -44,7 +44,7 @@ acme   contract 7 -> 8
 repeats become new events  destructive
   + sends          price.quoted  price.avsc
   - receives       invoice.sent  destructive
-  ~ authentication require_signature false -> true
+  ~ authentication accept api_key -> api_key hmac; require_signature false -> true
   ~ limits         events_per_second 100 -> 200; endpoints none -> 1
   ~ endpoint       orders  url https://a.example/in -> https://a.example/in2; rate none -> 5/s
   - endpoint       old  destructive
@@ -59,7 +59,7 @@ def read(text: str, schema: str = "{}") -> ContractFile:
 
 
 def test_addresses_are_told_where_they_change() -> None:
-    limited = NEW.replace("{require", "{addresses: [203.0.113.0/24, 2001:db8::1], require")
+    limited = NEW.replace("require_s", "addresses: [203.0.113.0/24, 2001:db8::1], require_s")
     (one,) = diff(read(NEW), read(limited))
     assert one == Difference("~", "authentication", "", "addresses any -> 203.0.113.0/24 2001:db8::1/128")
 
@@ -75,7 +75,9 @@ def test_every_kind_of_difference_is_found() -> None:
         ),
         Difference("+", "sends", "price.quoted", "price.avsc"),
         Difference("-", "receives", "invoice.sent", "", is_destructive=True),
-        Difference("~", "authentication", "", "require_signature false -> true"),
+        Difference(
+            "~", "authentication", "", "accept api_key -> api_key hmac; require_signature false -> true"
+        ),
         Difference("~", "limits", "", "events_per_second 100 -> 200; endpoints none -> 1"),
         Difference(
             "~",
@@ -85,6 +87,20 @@ def test_every_kind_of_difference_is_found() -> None:
         ),
         Difference("-", "endpoint", "old", "", is_destructive=True),
     )
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_losing"),
+    [
+        ("", "keep: {content: 7d}\n", True),
+        ("keep: {content: 7d, evidence: 7y}\n", "keep: {content: 7d, evidence: 7d}\n", True),
+        ("keep: {content: 7d}\n", "keep: {content: 8d}\n", False),
+        ("keep: {content: 7d}\n", "keep: {content: 90d, evidence: 8y}\n", False),
+    ],
+)
+def test_what_is_kept_for_a_shorter_time_is_lost(before: str, after: str, *, is_losing: bool) -> None:
+    (one,) = diff(read(OLD + before), read(OLD + after))
+    assert (one.section, one.is_destructive) == ("keep", is_losing)
 
 
 def test_the_same_contract_differs_in_nothing() -> None:

@@ -89,9 +89,19 @@ def test_an_endpoint_that_goes_loses_whatever_waits_for_it(database: Database) -
     assert tell((gone,), found)[0].words == "9 deliveries pending"
 
 
-def consumer(name: str, side: str, direction: str, types: str = "", partner: str = "acme") -> dict[str, object]:
+def consumer(
+    name: str, side: str, direction: str, types: str = "", partner: str = "acme"
+) -> dict[str, object]:
     key = {"partner": partner, "side": side, "direction": direction, "name": name}
-    return {**key, "types": types, "topic_id": "id", "offsets": "{}", "credential": "c", "created_at": 0, "updated_at": 0}
+    return {
+        **key,
+        "types": types,
+        "topic_id": "id",
+        "offsets": "{}",
+        "credential": "c",
+        "created_at": 0,
+        "updated_at": 0,
+    }
 
 
 def test_a_type_that_goes_hits_who_reads_it(database: Database) -> None:
@@ -120,7 +130,9 @@ def test_a_sent_type_that_goes_hits_the_house_and_whom_it_went_on_to(database: D
         store.insert_endpoints(session, [desk], now=0)
         (found,) = find_impacts(session, (gone,), THERE, "acme", (onward,))
     assert tell((gone,), (bare,))[0].words == "no endpoint of the house listens"
-    assert found == Impact("sends", "order.placed", (Hit("ep_desk", "erp", "active", 1, 0),), ("etl",), ("globex",))
+    assert found == Impact(
+        "sends", "order.placed", (Hit("ep_desk", "erp", "active", 1, 0),), ("etl",), ("globex",)
+    )
     assert tell((gone,), (found,))[0].words == (
         "1 endpoint of the house listens (erp), 1 delivery pending; 1 consumer reads it (etl); forwarded to globex"
     )

@@ -208,7 +208,7 @@ async def test_apply_sends_the_revision_that_it_has_planned_against(desk: Desk) 
     path = desk.contract()
     await desk.run("apply", "-f", path, "--yes")
     assert desk.bridge.asked[-1].headers["if-none-match"] == "*"
-    desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 10d}\n")
+    desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 100d}\n")
     assert (await desk.run("apply", "-f", path, "--yes")).code == 0
     assert desk.bridge.asked[-1].headers["if-match"] == '"1"'
 
@@ -216,7 +216,7 @@ async def test_apply_sends_the_revision_that_it_has_planned_against(desk: Desk) 
 async def test_apply_is_refused_where_another_operator_was_quicker(desk: Desk) -> None:
     path = desk.contract()
     await desk.run("apply", "-f", path, "--yes")
-    desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 10d}\n")
+    desk.shell.write("fleet/bolt.yaml", CONTRACT.replace("acme", "bolt") + "keep: {content: 100d}\n")
     quicker = CONTRACT.replace("acme", "bolt").replace("Acme GmbH", "Bolt")
     desk.shell.transport = Overtaken(desk.house, quicker)
     ended = await desk.run("apply", "-f", path, "--yes")

@@ -190,12 +190,12 @@ async def test_of_two_contracts_the_one_that_removes_alone_is_sent_with_leave(de
     first, second = desk.contract("bolt"), desk.contract("cork")
     files = "-f", first, "-f", second
     await desk.run("apply", *files, "--yes")
-    desk.contract("bolt", text=CONTRACT + "keep: {content: 10d}\n")
+    desk.contract("bolt", text=CONTRACT + "keep: {content: 100d}\n")
     desk.contract("cork", text=SENDS_ONLY)
     refused = await desk.run("apply", *files, "--yes", "--allow", "destructive")
     assert (refused.code, "say --prune if" in refused.err) == (6, True)
     assert "2 contracts: 2 to change, 1 blocked.\nNothing was changed.\n" in refused.out
-    assert "10d" not in await in_force(desk)
+    assert "100d" not in await in_force(desk)
     done = await desk.run("apply", *files, "--yes", "--allow", "destructive", "--prune")
     assert (done.code, "2 contracts: 2 to change, 0 blocked." in done.out) == (0, True)
     assert allowed(desk)[2:] == [("bolt", None), ("cork", "destructive")]

@@ -188,7 +188,9 @@ async def test_what_is_owed_of_a_type_that_its_receiver_has_no_more_is_refused_b
             await placed(world, "A-1")
             await keep(world, "S-1")
             (forwarded,) = await entries(world, "event.forwarded", 1)
-            await apply_globex(world, f"{at.url}/globex", text=GLOBEX.replace("order.received:", "order.other:"))
+            await apply_globex(
+                world, f"{at.url}/globex", text=GLOBEX.replace("order.received:", "order.other:")
+            )
             world = await begun(stack, tmp_path)
             await put(world, "active")
             (refused,) = await entries(world, "event.refused", 1)

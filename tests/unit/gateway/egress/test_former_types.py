@@ -35,7 +35,10 @@ receives:
 """
 PRUNED = "".join(line for line in HEAD.splitlines(keepends=True) if "order.avsc" not in line)
 RENAMED = {**ORDER, "name": "Purchase"}
-CHANGED = {**RENAMED, "fields": [*ORDER["fields"], {"name": "note", "type": ["null", "string"], "default": None}]}
+CHANGED = {
+    **RENAMED,
+    "fields": [*ORDER["fields"], {"name": "note", "type": ["null", "string"], "default": None}],
+}
 PATHS = ("/acme", "/desk")
 
 
@@ -65,7 +68,10 @@ CHANGES = {one.__name__: one for one in (rename, prune, rename_and_prune)}
 async def hold(world: World, state: Any) -> None:
     """Both endpoints, the partner's and ours, into a state."""
     directory = world.parts.catalog.current.directory
-    for owner, found in (("acme", directory.endpoints("acme")), (house_of("acme"), directory.house_endpoints("acme"))):
+    for owner, found in (
+        ("acme", directory.endpoints("acme")),
+        (house_of("acme"), directory.house_endpoints("acme")),
+    ):
         (one,) = found
         change = partial(set_endpoint_state, owner=owner, endpoint_id=one.id, state=state)
         await world.parts.ground.database.write(change)
@@ -128,7 +134,9 @@ async def test_what_a_stream_showed_it_goes_on_to_show_with_its_schema(tmp_path:
             assert [await stream(client, **way) for way in ways] == before
             for way, (one,) in zip(ways, before, strict=True):
                 assert await stream(client, types=one["type"], **way) == [one]
-                schema = await client.get(httpx.URL(one["dataschema"]).path.replace("/v1/", "/v1/partners/acme/"))
+                schema = await client.get(
+                    httpx.URL(one["dataschema"]).path.replace("/v1/", "/v1/partners/acme/")
+                )
                 assert (schema.status_code, schema.json()["name"]) == (200, "Order")
 
 

@@ -22,12 +22,13 @@ from tests.unit.gateway.erasing.remains import remains
 from tests.unit.gateway.erasing.stage import BODY, WORDS, entries, erase, hold, lift, owe, send
 
 KEPT = "keep: {content: 1d, evidence: 3d}\n"
+LEAVE = frozenset({"destructive"})
 
 
 @pytest.fixture
 async def house(tmp_path: Path, database_url: str) -> AsyncIterator[House]:
     async with open_house(tmp_path, url=database_url, flags={"retention.claims": "2d"}) as opened:
-        await opened.world.apply(CONTRACTS.replace("{slug}", "acme") + KEPT)
+        await opened.world.apply(CONTRACTS.replace("{slug}", "acme") + KEPT, allow=LEAVE)
         await opened.world.parts.catalog.refresh()
         yield opened
 
@@ -93,7 +94,7 @@ async def test_what_a_contract_keeps_longer_from_now_on_does_not_go_by_the_one_b
             await dropping.round()
         assert await evidence_of(house, ref) == [kept]
         assert await claims(house) == ({ref: True} if kept else {})
-        await house.world.apply(CONTRACTS.replace("{slug}", "acme") + KEPT)
+        await house.world.apply(CONTRACTS.replace("{slug}", "acme") + KEPT, allow=LEAVE)
 
 
 async def test_evidence_stays_as_long_as_a_receipt_that_holds_it(house: House) -> None:
