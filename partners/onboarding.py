@@ -25,6 +25,7 @@ from partners.endpoint import (
 from partners.errors import DestructiveError, NotFoundError, PreconditionError, StateConflictError
 from partners.held import Held, find, hold
 from partners.issuing import CredentialChange
+from partners.outside import outside, tell_outside
 from partners.partner import Partner, PartnerState, dedicated_topics, new_id
 from partners.plan import Difference, diff
 
@@ -70,7 +71,8 @@ class ContractChange:
 
     `partner` None: it does not exist yet. `before_sha256` None: there was no contract. `secrets`: endpoint
     name and `whsec_` text of every secret that was made, to be shown once. `credentials`: those of the file
-    that were made or revoked. `notes`: what of them opens nothing, in words.
+    that were made or revoked. `notes`: what of them opens nothing, in words. `paused`: endpoints at hosts that
+    are not allowed any more.
     """
 
     partner: Partner | None
@@ -83,6 +85,7 @@ class ContractChange:
     secrets: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     credentials: tuple[CredentialChange, ...] = ()
     notes: tuple[str, ...] = ()
+    paused: tuple["EndpointChange", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +142,16 @@ def _planned(held: Held, submission: Submission, declaration: Declaration) -> Co
         revision=number if is_unchanged else number + 1,
         before_sha256=before_sha256,
         after_sha256=after_sha256,
-        differences=() if is_unchanged else (*diff(old, file), *declaration.differences),
+        differences=() if is_unchanged else (*_differences(held, file), *declaration.differences),
         notes=declaration.notes,
     )
+
+
+def _differences(held: Held, file: ContractFile) -> tuple[Difference, ...]:
+    found = diff(held.file, file)
+    if held.file is None:
+        return found
+    return tell_outside(found, held.endpoints, held.file.contract.endpoints, file.contract.endpoints)
 
 
 def apply_contract(
@@ -150,7 +160,8 @@ def apply_contract(
     """Bring a contract into force; makes the partner (state `provisioning`) where it is new.
 
     Declared endpoints are made, changed and removed as the file says, and so are declared credentials; those
-    that a partner made are not touched. The same contract again changes nothing and makes no revision.
+    that a partner made are not touched, but for endpoints at hosts that are not allowed any more: what of
+    them is active is paused. The same contract again changes nothing and makes no revision.
 
     `held`: the partner as this transaction has found it; None: it is to be found now.
 
@@ -183,7 +194,19 @@ def apply_contract(
         store.update_partner(session, partner, revision=change.revision)
     secrets = _declare(session, file, held.endpoints, now=now, means=means)
     credentials = declare(session, declaration, partner.slug, now=now, entropy=means.entropy)
-    return replace(change, partner=partner, secrets=secrets, credentials=credentials)
+    paused = _paused(session, held, file)
+    return replace(change, partner=partner, secrets=secrets, credentials=credentials, paused=paused)
+
+
+def _paused(session: Session, held: Held, file: ContractFile) -> tuple[EndpointChange, ...]:
+    """Pause what the contract in force allowed and the new one does not; what waits for it is held."""
+    if held.file is None or held.file.contract.endpoints.hosts == file.contract.endpoints.hosts:
+        return ()
+    active = [one for one in outside(held.endpoints, file.contract.endpoints) if one.state == "active"]
+    changed = [replace(one, state="paused") for one in active]
+    for one in changed:
+        store.update_endpoint(session, one)
+    return tuple(EndpointChange(one, "active") for one in changed)
 
 
 def set_partner_state(session: Session, slug: str, state: PartnerState) -> PartnerChange:

@@ -20,9 +20,11 @@ from gateway.administration.agreement import Agreement
 from gateway.administration.changing import Kept, carry_out
 from gateway.administration.coming import Companion, read_coming
 from gateway.administration.credentials import witnessed
+from gateway.administration.effect import is_about_endpoints
 from gateway.administration.evidence import Author, Scribe
 from gateway.administration.forwards import check_forwards
 from gateway.administration.lines import Rules, resolve
+from gateway.administration.lockout import locked_out
 from gateway.administration.outcome import ContractOutcome, outcome_of, settled, with_lost
 from gateway.administration.recorded import look_back, trials
 from gateway.administration.refusals import refused
@@ -40,6 +42,7 @@ from gateway.waits import rest
 from partners import issuing, minting, onboarding, store
 from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
+from partners.endpoint_changes import EndpointEdit
 from partners.errors import ContractFileError, PartnersError
 from partners.held import hold
 from partners.issuing import CredentialChange, Narrowing, WantedCredential
@@ -308,8 +311,12 @@ class Administration:
         if change.partner is not None and held.file is not None:
             keeps = held.file.contract.keep, file.contract.keep
             told = tell_shortened(session, told, keeps, change.partner, self.scribe.host, now=now)
-        change = replace(change, differences=told)
-        outcome = replace(outcome_of(file, change, previous, resolved.incompatible), impacts=impacts)
+        terms = None if held.file is None else held.file.contract.authentication
+        locked = locked_out(session, slug, terms, file.contract.authentication, now=now)
+        change = replace(change, differences=told, notes=(*change.notes, *locked))
+        there = store.endpoints(session, slug) if is_about_endpoints(file.contract) or held.endpoints else ()
+        outcome = outcome_of(file, change, previous, resolved.incompatible, there)
+        outcome = replace(outcome, impacts=impacts)
         if wish.dry_run:
             return replace(outcome, trials=trials(before, resolved.lines, resolved.schemas))
         if resolved.incompatible and "incompatible" not in wish.allow:
@@ -322,7 +329,7 @@ class Administration:
         if file.contract.delivery.hold_seconds and not change.is_unchanged:
             # Erased events must be known for as long as a topic may have them.
             facts.raise_to(session, facts.LONGEST_HOLD, file.contract.delivery.hold_seconds)
-        left = {one.id for one in store.endpoints(session, slug)} if held.endpoints else set()
+        left = {one.id for one in there}
         for endpoint in held.endpoints:
             # The relay asks by this name: what it owes to an endpoint depends on its types and filter.
             if endpoint.id not in left:
@@ -336,6 +343,9 @@ class Administration:
         self.scribe.contract(session, change.partner.log, change, by, now=now)
         for each in change.credentials:
             witnessed(session, self.scribe, each, by, now=now)
+        for paused in change.paused:
+            edit = EndpointEdit("paused", paused.endpoint, replace(paused.endpoint, state=paused.before))
+            self.scribe.endpoint(session, change.partner, edit, "endpoints.hosts", by, now=now)
         told = news.contract_changed(change, now=now)
         if told is not None:
             announcements.announce(session, told)

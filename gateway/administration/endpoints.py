@@ -25,6 +25,7 @@ from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, is_
 from partners.endpoint_changes import EndpointEdit, Ground
 from partners.endpoint_form import Bounds, read_body
 from partners.errors import AccessError, EndpointTermsError, Problem
+from partners.outside import verify_inside
 from partners.partner import Partner
 from partners.tombstone import write_tombstone
 
@@ -117,9 +118,13 @@ class Endpoints:
         Raises:
             CallerError: `not_found`, `state_conflict`.
         """
-        return await self._write(
-            asked, lambda session, _: changes.mark_verified(session, self._find(session, asked), url)
-        )
+
+        def work(session: Session, ground: Ground) -> EndpointEdit:
+            endpoint = self._find(session, asked)
+            verify_inside(endpoint, ground.contract.endpoints)
+            return changes.mark_verified(session, endpoint, url)
+
+        return await self._write(asked, work)
 
     async def pause(self, asked: Asked) -> EndpointEdit:
         """Send nothing until it is resumed.
@@ -143,8 +148,9 @@ class Endpoints:
         """
         skips = await self._skips(partner, backlog, asked)
 
-        def work(session: Session, _: Ground) -> EndpointEdit:
+        def work(session: Session, ground: Ground) -> EndpointEdit:
             endpoint = self._find(session, asked)
+            verify_inside(endpoint, ground.contract.endpoints)
             waiting = count_pending(session, endpoint.id)
             skipped = count_skipped(session, endpoint.id, skips)
             return replace(changes.resume(session, endpoint, skips), waiting=waiting, skipped=skipped)

@@ -1,5 +1,6 @@
 """What an apply of a contract did, or would do, as a value: with its plan, as a terminal shows it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gateway.administration.effect import without_effect
@@ -7,6 +8,7 @@ from gateway.administration.hits import Impact
 from gateway.administration.recorded import Recorded, Trial
 from gateway.administration.unchanged import InForce
 from partners.contract import Contract, ContractFile
+from partners.endpoint import Endpoint
 from partners.onboarding import ContractChange
 from partners.partner import Partner
 from partners.plan import Difference, render_plan
@@ -40,7 +42,7 @@ class ContractOutcome:
 
 def settled(known: InForce, topics: tuple[str, ...]) -> ContractOutcome:
     """The outcome where all is as it was sent; `topics`: what is odd about those of the partner."""
-    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.file))
+    notes = (*(f"? {note}" for note in known.notes), *without_effect(known.file, known.endpoints))
     notes += tuple(f"? topic {words}" for words in topics)
     slug, revision = known.partner.slug, known.revision
     return ContractOutcome(
@@ -68,12 +70,16 @@ def with_lost(outcome: ContractOutcome, lost: tuple[str, ...]) -> ContractOutcom
 
 
 def outcome_of(
-    file: ContractFile, change: ContractChange, previous: int, incompatible: tuple[str, ...]
+    file: ContractFile,
+    change: ContractChange,
+    previous: int,
+    incompatible: tuple[str, ...],
+    there: Sequence[Endpoint],
 ) -> ContractOutcome:
-    """The outcome of a change; `incompatible`: what it breaks, in words."""
+    """The outcome of a change; `incompatible`: what it breaks, in words; `there`: endpoints after it."""
     destructive = any(one.is_destructive for one in change.differences)
     blocked = ("destructive",) * destructive + ("incompatible",) * bool(incompatible)
-    notes = (*incompatible, *(f"? {note}" for note in change.notes), *without_effect(file))
+    notes = (*incompatible, *(f"? {note}" for note in change.notes), *without_effect(file, there))
     return ContractOutcome(
         created=change.is_new,
         changed=not change.is_unchanged,

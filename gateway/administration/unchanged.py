@@ -10,11 +10,14 @@ from typing import Final
 
 from sqlmodel import Session
 
+from gateway.administration.effect import is_about_endpoints
 from gateway.administration.fitness import verify_schemas
 from gateway.administration.standing import Seen
+from partners import store
 from partners.contract import ContractFile, contract_sha256
 from partners.declared_credentials import plan_declaration
 from partners.directory import Directory
+from partners.endpoint import Endpoint
 from partners.errors import PartnersError
 from partners.held import in_force
 from partners.partner import Partner
@@ -25,12 +28,16 @@ _KNOWN: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """The contract, its revision and its partner. `notes`: what of its credentials opens nothing."""
+    """The contract, its revision and its partner. `notes`: what of its credentials opens nothing.
+
+    `endpoints`: the partner's own, where what is told of the contract depends on them.
+    """
 
     partner: Partner
     revision: int
     file: ContractFile = field(repr=False)
     notes: tuple[str, ...]
+    endpoints: tuple[Endpoint, ...] = ()
 
 
 class Read:
@@ -102,4 +109,5 @@ def find_in_force(
         if declaration.differences:
             return None
         notes = declaration.notes
-    return InForce(found.partner, found.revision, file, notes)
+    there = store.endpoints(session, slug) if is_about_endpoints(file.contract) else ()
+    return InForce(found.partner, found.revision, file, notes, there)

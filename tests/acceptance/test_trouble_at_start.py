@@ -155,7 +155,7 @@ def test_a_contract_that_takes_away_at_the_start_says_where_leave_is_given(
     assert gateway.stop() == 0
     contract.write_text(CONTRACT[: CONTRACT.index("receives:")])
     said = gateway.refuses("up", "--contract", str(contract))
-    assert "this removes /receives/order.accepted" in said
+    assert "this takes something away (/receives/order.accepted)" in said
     assert f"gateway plan -f {contract}" in said
     assert "allow=" not in said
     gateway.start()
