@@ -1,4 +1,4 @@
-"""What partners' contracts agreed before, as their rows have it: forwards, and lines that are gone. Never commits."""
+"""What contracts agreed before, as their rows have it: forwards, and lines that are gone. Never commits."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby

@@ -157,7 +157,9 @@ class DestructiveError(PartnersError):
 
     def __init__(self, paths: Sequence[str]) -> None:
         """Keep what would be taken away, as paths into the contract."""
-        super().__init__(f"this takes something away ({', '.join(paths)}): allow destructive changes if that is meant")
+        super().__init__(
+            f"this takes something away ({', '.join(paths)}): allow destructive changes if that is meant"
+        )
         self.paths = tuple(paths)
 
 

@@ -1,4 +1,4 @@
-"""What a partner's earlier contracts had that the one in force has not: by it events were accepted, too. Pure.
+"""What a partner's earlier contracts had that the one in force has not: events were accepted by it. Pure.
 
 An event is read as it was accepted, whatever became of its type since. So nothing of an earlier contract is
 forgotten that events may have come by.

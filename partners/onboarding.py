@@ -71,8 +71,8 @@ class ContractChange:
 
     `partner` None: it does not exist yet. `before_sha256` None: there was no contract. `secrets`: endpoint
     name and `whsec_` text of every secret that was made, to be shown once. `credentials`: those of the file
-    that were made or revoked. `notes`: what of them opens nothing, in words. `paused`: endpoints at hosts that
-    are not allowed any more.
+    that were made or revoked. `notes`: what of them opens nothing, in words. `paused`: endpoints at hosts
+    that are not allowed any more.
     """
 
     partner: Partner | None

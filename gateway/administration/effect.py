@@ -64,7 +64,7 @@ def _standing(contract: Contract, there: Sequence[Endpoint]) -> Iterator[str]:
     """What endpoints that are there already are not made to fit."""
     found = [one for one in outside(there, contract.endpoints) if one.state == "active"]
     if found:
-        yield f"endpoints.hosts: {lying_outside(found)}, and will get events all the same: gateway endpoints pause"
+        yield f"endpoints.hosts: {lying_outside(found)}, and get events all the same: gateway endpoints pause"
     most = contract.limits.endpoints
     if most is not None and len(there) > most:
         yield f"limits.endpoints {most}: there are {len(there)}; all of them stay, and no more can be made"

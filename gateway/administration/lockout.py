@@ -37,15 +37,15 @@ def _lines(active: Sequence[Credential], before: Authentication, after: Authenti
         yield f"authentication.accept: {_credentials(total)} ({named}) will open nothing{rest}"
     if after.require_signature and not any(_is_signing(one) for one in left):
         yield (
-            "authentication.require_signature: no credential in force signs, so that no event of the partner's is "
-            "taken: gateway credentials create --public-key"
+            "authentication.require_signature: no credential in force signs, so that no event of the "
+            "partner's is taken: gateway credentials create --public-key"
         )
     if after.addresses and after.addresses != before.addresses and left:
         yield f"authentication.addresses: {_credentials(len(left))} will open from these networks alone"
 
 
 def _is_signing(one: Credential) -> bool:
-    """Whether events that come with it have a signature that proves who sent them: of a webhook, `v1a` alone."""
+    """Whether it gives events a signature that proves who sent them: of a webhook's, `v1a` alone does."""
     is_webhook = one.method == "hmac" and one.secret.startswith(RAW)
     return "send" in one.scopes and (one.method == "message_signature" or is_webhook)
 

@@ -129,7 +129,7 @@ async def show_type_sample(call: Call) -> Response:
     parameters=(Parameter("id", "A schema id.", text("[1-9][0-9]{0,8}"), place="path", example="1"),),
 )
 async def show_schema(call: Call) -> Response:
-    """A schema by its id: those of types that a partner has or had, in any version; for our side, naming none, any.
+    """A schema by its id: those of types that a partner has or had; for our side, naming none, any.
 
     Records and events name it as their `dataschema`, so whoever reads them must find it by that alone.
     """

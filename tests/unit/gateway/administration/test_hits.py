@@ -134,7 +134,8 @@ def test_a_sent_type_that_goes_hits_the_house_and_whom_it_went_on_to(database: D
         "sends", "order.placed", (Hit("ep_desk", "erp", "active", 1, 0),), ("etl",), ("globex",)
     )
     assert tell((gone,), (found,))[0].words == (
-        "1 endpoint of the house listens (erp), 1 delivery pending; 1 consumer reads it (etl); forwarded to globex"
+        "1 endpoint of the house listens (erp), 1 delivery pending; "
+        "1 consumer reads it (etl); forwarded to globex"
     )
 
 

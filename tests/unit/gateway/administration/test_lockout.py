@@ -19,6 +19,10 @@ from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 BASE = "/v1/partners/acme/endpoints"
 HOSTS = "endpoints: {hosts: ['*.acme.example'], verification: none}\n"
 LEAVE = frozenset({"destructive"})
+UNSIGNED = (
+    "? authentication.require_signature: no credential in force signs, so that no event of the partner's is "
+    "taken: gateway credentials create --public-key"
+)
 KEY = "authentication.accept: 1 credential in force (api_key 1) will open nothing"
 
 
@@ -48,8 +52,7 @@ async def states(world: World) -> Mapping[str, str]:
         (
             "{accept: [api_key, hmac], require_signature: true}",
             [
-                "? authentication.require_signature: no credential in force signs, so that no event of the "
-                "partner's is taken: gateway credentials create --public-key"
+                UNSIGNED,
             ],
         ),
         (
@@ -65,8 +68,7 @@ async def test_a_plan_says_which_credentials_open_nothing_by_it(
         await put(world, "")
         house = House(world, make_doors(world))
         await house.issue("acme", "partner", "acme")
-        revoked = await house.issue("other", "partner", "acme")
-        del revoked
+        await house.issue("other", "partner", "acme")
         await world.parts.administration.revoke_credential(
             house.credentials["other"].id, owner="acme", reason="lost", by=OPERATOR
         )
@@ -76,7 +78,7 @@ async def test_a_plan_says_which_credentials_open_nothing_by_it(
         assert (await put(world, "", dry_run=True)).notes == ()
 
 
-async def made(world: World, house: House, *hosts: str) -> dict[str, str]:
+async def made(house: House, *hosts: str) -> dict[str, str]:
     """Ids of endpoints at these hosts, by name."""
     await house.issue("acme", "partner", "acme")
     found = {}
@@ -94,7 +96,7 @@ async def test_endpoints_at_hosts_that_go_are_named_and_paused_with_leave_alone(
     async with running(tmp_path) as world:
         await put(world, "endpoints: {verification: none}\n")
         house = House(world, make_doors(world))
-        ids = await made(world, house, "good.acme.example", "evil.example")
+        ids = await made(house, "good.acme.example", "evil.example")
         planned = await put(world, HOSTS, dry_run=True)
         assert planned.blocked == ("destructive",)
         assert (
@@ -129,7 +131,7 @@ async def test_endpoints_at_hosts_that_go_are_named_and_paused_with_leave_alone(
 async def test_more_endpoints_than_a_limit_allows_are_told(tmp_path: Path) -> None:
     async with running(tmp_path) as world:
         await put(world, "endpoints: {verification: none}\n")
-        await made(world, House(world, make_doors(world)), "one.example", "two.example")
+        await made(House(world, make_doors(world)), "one.example", "two.example")
         few = "limits: {endpoints: 1}\nendpoints: {verification: none}\n"
         words = ("? limits.endpoints 1: there are 2; all of them stay, and no more can be made",)
         assert (await put(world, few, dry_run=True)).notes == words

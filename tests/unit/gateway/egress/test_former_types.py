@@ -1,4 +1,4 @@
-"""What was accepted goes out and is shown as it was accepted, whatever becomes of its type in the contract."""
+"""What was accepted goes out and is shown as it was accepted, whatever becomes of its type."""
 
 import json
 from contextlib import AsyncExitStack
