@@ -44,7 +44,7 @@ from partners.contract import ContractFile
 from partners.contract_file import attach_files, read_contract
 from partners.endpoint_changes import EndpointEdit
 from partners.errors import ContractFileError, PartnersError
-from partners.held import hold
+from partners.held import Held, hold
 from partners.issuing import CredentialChange, Narrowing, WantedCredential
 from partners.onboarding import ContractChange, Means
 from partners.partner import Partner, Topics, dedicated_topics
@@ -308,12 +308,7 @@ class Administration:
         )
         impacts = hits.find_impacts(session, change.differences, held.endpoints, slug, held.lines)
         told = tell_schemas(session, hits.tell(change.differences, impacts), before, resolved)
-        if change.partner is not None and held.file is not None:
-            keeps = held.file.contract.keep, file.contract.keep
-            told = tell_shortened(session, told, keeps, change.partner, self.scribe.host, now=now)
-        terms = None if held.file is None else held.file.contract.authentication
-        locked = locked_out(session, slug, terms, file.contract.authentication, now=now)
-        change = replace(change, differences=told, notes=(*change.notes, *locked))
+        change = self._with_losses(session, replace(change, differences=told), held, file, now=now)
         there = store.endpoints(session, slug) if is_about_endpoints(file.contract) or held.endpoints else ()
         outcome = outcome_of(file, change, previous, resolved.incompatible, there)
         outcome = replace(outcome, impacts=impacts)
@@ -335,6 +330,20 @@ class Administration:
             if endpoint.id not in left:
                 facts.keep(session, f"removed.{endpoint.id}", write_tombstone(endpoint))
         return outcome
+
+    def _with_losses(
+        self, session: Session, change: ContractChange, held: Held, file: ContractFile, *, now: int
+    ) -> ContractChange:
+        """The change, with what a shorter `keep` takes, and whom other terms of authentication lock out."""
+        if held.file is None or change.partner is None:
+            return change
+        before, after = held.file.contract, file.contract
+        locked = locked_out(
+            session, change.partner.slug, before.authentication, after.authentication, now=now
+        )
+        keeps = before.keep, after.keep
+        told = tell_shortened(session, change.differences, keeps, change.partner, self.scribe.host, now=now)
+        return replace(change, differences=told, notes=(*change.notes, *locked))
 
     def _witness(self, session: Session, change: ContractChange, by: Author, *, now: int) -> None:
         """Enter the change into the partner's log, and have the partner told: all of it, or none."""

@@ -11,14 +11,14 @@ from partners.credential import RAW, Credential
 
 
 def locked_out(
-    session: Session, slug: str, before: Authentication | None, after: Authentication, *, now: int
+    session: Session, slug: str, before: Authentication, after: Authentication, *, now: int
 ) -> tuple[str, ...]:
     """One line for each thing by which credentials in force open less than before.
 
     To be asked after the change, so that what the contract declares counts. Nothing is asked where the terms
-    stay, or are the first. `now`: Unix milliseconds.
+    stay. `now`: Unix milliseconds.
     """
-    if before is None or before == after:
+    if before == after:
         return ()
     active = [one for one in store.credentials(session, owner=slug) if one.is_active(now)]
     return tuple(_lines(active, before, after))
