@@ -103,7 +103,7 @@ def test_logs_that_are_not_asked_for_are_not_looked_into(session: Session) -> No
         HistoryFilter(id="A-1", kinds=frozenset(Kind)),
         HistoryFilter(id="A-1", credential="crd_1"),
     ],
-    ids=str,
+    ids=["nothing", "type", "kinds", "credential"],
 )
 def test_what_names_nothing_exact_is_not_looked_for(session: Session, wanted: HistoryFilter) -> None:
     assert not across.is_exact(wanted)
