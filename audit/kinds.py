@@ -197,6 +197,7 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
         "origin": ORIGIN,
         "auth": AUTH,
         "contract": COUNT,
+        "contract_sha256": DIGEST,
         "clock": CLOCK,
         "keep": KEEP,
     },
@@ -353,6 +354,9 @@ MEMBERS: Mapping[Kind, Mapping[str, Shape]] = {
 """Members of each kind after the preamble, in order."""
 
 EARLIER: Mapping[Kind, Sequence[Mapping[str, Shape]]] = {
+    Kind.ACCEPTED: (
+        {name: shape for name, shape in MEMBERS[Kind.ACCEPTED].items() if name != "contract_sha256"},
+    ),
     Kind.ATTEMPTED: ({**_EVENT, **_ATTEMPT},),
     Kind.CREDENTIAL_CHANGED: (
         {**_CREDENTIAL, "not_after": COUNT, "reason": _nullable(TEXT), "by": BY},

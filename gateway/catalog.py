@@ -277,7 +277,7 @@ class Catalog:
     def _channel(self, session: Session, account: Account, line: Line, before: Snapshot) -> Channel:
         partner, contract = account.partner, account.contract
         same = before.channel(partner.slug, line.terms.event_type, line.terms.direction)
-        if contract is None:
+        if contract is None or account.sha256 is None:
             raise BugError(f"partner {partner.slug} has lines but no contract")
         if same is not None and same.line == line and same.contract == contract.revision:
             return same
@@ -297,14 +297,20 @@ class Catalog:
                 found[key] = before.gone[key]
                 continue
             made = self._made(session, account, one.line, contract)
-            found[key] = Gone(replace(made, contract=one.contract), one.until)
+            found[key] = Gone(replace(made, contract=one.contract, contract_sha256=b""), one.until)
         return found
 
     def _made(self, session: Session, account: Account, line: Line, contract: Contract) -> Channel:
         known = _known(session, account, line)
         self._schemas.update((schema_id, schema) for schema_id, (_, schema) in known.items())
         return make_channel(
-            account.partner, line, known, self._codec, contract=contract, event_bytes=self._event_bytes
+            account.partner,
+            line,
+            known,
+            self._codec,
+            contract=contract,
+            contract_sha256=account.sha256 or b"",
+            event_bytes=self._event_bytes,
         )
 
     def _codec(self, schema_id: int, pointers: tuple[str, ...], json: JsonFlavour) -> Codec:

@@ -40,13 +40,15 @@ class Version:
 class Channel:
     """What one partner may exchange of one event type, in one direction.
 
-    `log`: the partner's log without the epoch's host, that is its random public name. `versions`:
-    accepted, newest first; `former`: once accepted, under whatever subject.
+    `log`: the partner's log without the epoch's host, that is its random public name. `contract`: its
+    revision; `contract_sha256`: as of `partners.contract`, empty where nothing is accepted by it any more.
+    `versions`: accepted, newest first; `former`: once accepted, under whatever subject.
     """
 
     partner: str
     log: str
     contract: int
+    contract_sha256: bytes
     line: Line
     versions: tuple[Version, ...]
     topic: str
@@ -134,6 +136,7 @@ def make_channel(
     compile_codec: CompileCodec,
     *,
     contract: Contract,
+    contract_sha256: bytes,
     event_bytes: int,
 ) -> Channel:
     """Join a line with its schemas.
@@ -147,6 +150,7 @@ def make_channel(
         partner=partner.slug,
         log=partner.log,
         contract=contract.revision,
+        contract_sha256=contract_sha256,
         line=line,
         versions=tuple(
             Version(one, *known[one], compile_codec(one, pointers, line.terms.json))

@@ -101,7 +101,7 @@ def subjects(topic: str) -> frozenset[str]:
 
 def channel(account: Account, kind: Kind, found: Registration) -> Channel | None:
     """What such events go through, on a partner's outbound topic; None where nothing was agreed yet."""
-    if account.contract is None:
+    if account.contract is None or account.sha256 is None:
         return None
     terms = Terms(
         event_type=kind.type,
@@ -123,6 +123,7 @@ def channel(account: Account, kind: Kind, found: Registration) -> Channel | None
         {found.id: (found.number, found.schema)},
         lambda _id, pointers, json_flavour: compile_codec(found.schema, pointers, json_flavour),
         contract=account.contract,
+        contract_sha256=account.sha256,
         event_bytes=EVENT_BYTES,
     )
     return replace(made, event_bytes=EVENT_BYTES)

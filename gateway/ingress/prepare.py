@@ -373,6 +373,7 @@ def _terms(channel: Channel, at: Circumstances) -> dict[str, object]:
         "origin": "none" if at.signed is None else at.signed.sha256(),
         "auth": {"method": at.method, "credential": at.credential},
         "contract": channel.contract,
+        "contract_sha256": channel.contract_sha256.hex(),
         "clock": {"source": "host", "within_ms": MAX_DIFFERENCE_MS},
         "keep": {
             "content_days": channel.keep_content_days,

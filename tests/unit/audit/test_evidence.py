@@ -19,7 +19,10 @@ FRAME: dict[str, Any] = {
     "salt": bytes.fromhex(VECTORS["salt_hex"]),
 }
 ACCEPTED = members_of("event.accepted")
-SPOILED = {"delivery.attempted": ("number", '"number":2', '"number":"2"')}
+SPOILED = {
+    "delivery.attempted": ("number", '"number":2', '"number":"2"'),
+    "event.accepted": ("contract", '"contract":7', '"contract":"7"'),
+}
 RAW: bytes = VECTORS["kinds"][0]["evidence"].encode()
 
 

@@ -121,6 +121,7 @@ def contracts(
         partner="acme",
         log=partner.log,
         contract=1,
+        contract_sha256=bytes(32),
         line=line,
         versions=(version,),
         topic=TOPIC,

@@ -42,6 +42,7 @@ def channel(
         partner="acme",
         log="k3v9q2",
         contract=7,
+        contract_sha256=b"\x77" * 32,
         line=line,
         versions=tuple(version(number, fields, line) for number, fields in numbered),
         topic="partners.acme.inbound",
