@@ -4,6 +4,7 @@ Source: docs/formats.md, section 3, `contract.changed`, `evidence.erased`, `evid
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from sqlalchemy import select
@@ -21,8 +22,20 @@ from audit.store import entry_from
 _ERASING = (Kind.ERASED, Kind.EXPIRED)
 
 
-def find_contract(session: Session, log: str, revision: int) -> Entry | None:
-    """The entry by which a revision of the contract came into force; the newest, should there be several.
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What names a contract: its revision, its SHA-256 (hex; None: not named), and the entry that does."""
+
+    revision: int
+    sha256: str | None
+    entry: Entry
+
+
+def find_contract(session: Session, log: str, naming: Naming) -> Entry | None:
+    """The entry by which a revision of the contract came into force that another entry names.
+
+    Should there be several: that of the text that is named, or else the last one that stands before what
+    names it; one that does not, where there is no other.
 
     Entries of no event are few beside the others, and the index of references has them side by side.
     """
@@ -33,7 +46,12 @@ def find_contract(session: Session, log: str, revision: int) -> Entry | None:
         col(EntryRow.kind) == Kind.CONTRACT_CHANGED.value,
     )
     found = [entry_from(row) for row in session.execute(query).scalars()]
-    return max((one for one in found if _revision_of(one) == revision), key=_place, default=None)
+    place = _place(naming.entry)
+    return max(
+        (one for one in found if _is_of(one, naming)),
+        key=lambda one: (_place(one) < place, _place(one)),
+        default=None,
+    )
 
 
 def find_erasing(session: Session, bare: Sequence[Entry]) -> list[Entry]:
@@ -74,9 +92,11 @@ def _place(entry: Entry) -> tuple[int, int]:
     return split_origin(entry.origin)[1], entry.index
 
 
-def _revision_of(entry: Entry) -> int | None:
+def _is_of(entry: Entry, naming: Naming) -> bool:
     try:
         evidence = entry.evidence()
     except MalformedError:
-        return None
-    return None if evidence is None else evidence.members.get("revision")
+        return False
+    if evidence is None or evidence.members.get("revision") != naming.revision:
+        return False
+    return naming.sha256 in {None, evidence.text("after_sha256")}

@@ -74,10 +74,12 @@ def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: 
     if not entries or (claim is not None and accepted is None):
         return Gathered(claim is not None or bool(found), {})
     evidence = None if accepted is None else accepted.evidence()
-    members = _attempted(entries) if accepted is None else {} if evidence is None else evidence.members
+    naming = _attempted(entries) if accepted is None else None if evidence is None else accepted
+    named = None if naming is None else naming.evidence()
+    members = {} if named is None else named.members
     # Whose evidence was erased is not told by its receipt either.
     kept = None if claim is None or evidence is None else claim
-    terms = list(states.published(_terms(session, name, members)))
+    terms = list(states.published(_terms(session, name, members, naming)))
     bare = [one for one in entries if one.raw is None]
     erasing = list(states.published(changes.find_erasing(session, bare)))
     files: dict[str, bytes] = {}
@@ -96,14 +98,14 @@ def gather(session: Session, whose: Whose, ref: bytes, keys: KeyRing, cosigned: 
     return Gathered(is_known=True, files=files)
 
 
-def _attempted(entries: Sequence[Entry]) -> Mapping[str, Any]:
-    """The members of the first attempt that names by what the event went out; none: no attempt does.
+def _attempted(entries: Sequence[Entry]) -> Entry | None:
+    """The first attempt that names by what the event went out, if one does.
 
     What a team's own producer put on a topic was accepted by nobody.
     """
-    tried = (one.evidence() for one in entries if one.kind is Kind.ATTEMPTED)
-    told = (one.members for one in tried if one is not None)
-    return next((one for one in told if one.get("contract") is not None), {})
+    tried = ((one, one.evidence()) for one in entries if one.kind is Kind.ATTEMPTED)
+    told = (one for one, said in tried if said is not None and said.members.get("contract") is not None)
+    return next(told, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,13 @@ class _States:
                 yield one
 
 
-def _terms(session: Session, name: str, members: Mapping[str, Any]) -> list[Entry]:
+def _terms(session: Session, name: str, members: Mapping[str, Any], naming: Entry | None) -> list[Entry]:
     """The entry by which the contract that the receipt, or an attempt, names came into force."""
     revision = members.get("contract")
-    found = changes.find_contract(session, name, revision) if isinstance(revision, int) else None
+    if naming is None or not isinstance(revision, int):
+        return []
+    named = changes.Naming(revision, members.get("contract_sha256"), naming)
+    found = changes.find_contract(session, name, named)
     return [] if found is None else [found]
 
 

@@ -103,7 +103,9 @@ async def note(house: House, ref: str, *records: tuple[Kind, dict[str, Any]]) ->
     await parts.ground.database.write(lambda session: log.submit_all(session, waiting))
 
 
-def attempted(digest: str, *, outcome: str = "delivered", **names: Any) -> tuple[Kind, dict[str, Any]]:
+def attempted(
+    digest: str, *, outcome: str = "delivered", number: int = 1, **names: Any
+) -> tuple[Kind, dict[str, Any]]:
     return Kind.ATTEMPTED, {
         "schema": None,
         "record": None,
@@ -111,8 +113,8 @@ def attempted(digest: str, *, outcome: str = "delivered", **names: Any) -> tuple
         **names,
         "endpoint": "ep_1",
         "url": "https://hooks.acme.example/in",
-        "attempt": "att_1",
-        "number": 1,
+        "attempt": f"att_{number}",
+        "number": number,
         "content_sha256": digest,
         "content_length": 2,
         "status": 200,
@@ -211,7 +213,7 @@ async def test_what_nobody_accepted_is_under_the_contract_and_schema_that_an_att
         house,
         ref,
         attempted(digest, outcome="retry", record={**place, "sha256": None}),
-        attempted(digest, schema=schema, record={**place, "sha256": "ab" * 32}, contract=1),
+        attempted(digest, number=2, schema=schema, record={**place, "sha256": "ab" * 32}, contract=1),
     )
     raw = await bundle(house, ref, entries=2)
     files = read_tar(raw)
@@ -219,7 +221,7 @@ async def test_what_nobody_accepted_is_under_the_contract_and_schema_that_an_att
     assert hashlib.sha256(files["schema.json"]).hexdigest() == fingerprint
     assert b"order.accepted: " in files["contract-1"]
     verdict = verify_files([raw], await pins(house), content=b"{}")
-    assert has(verdict.proved, "attempt att_1 says: http://gw sent 'E' under revision 1", fingerprint)
+    assert has(verdict.proved, "attempt att_2 says: http://gw sent 'E' under revision 1", fingerprint)
     assert has(verdict.proved, f"read 'E' at offset 17 of {channel.topic} [0], with data of SHA-256 abab")
     assert has(verdict.proved, "put revision 1 of the contract into force")
     assert has(verdict.proved, "contract-1 is what the evidence names, byte for byte")
@@ -263,7 +265,7 @@ async def test_an_erasure_is_shown_by_the_entry_that_says_so(house: House) -> No
         assert (made.status_code, made.json()["erased"]) == (201, 1), made.text
     raw = await bundle(house, ref, entries=1)  # the acceptance, and what says that it was erased
     verdict = verify_files([raw], await pins(house))
-    assert has(verdict.proved, "erased the evidence of an entry", "(asked for)")
+    assert has(verdict.proved, "erased the evidence of an entry", "('asked for')")
     (said,) = [one for one in verdict.not_proved if "its evidence was erased" in one]
     assert "left out" not in said
     files = read_tar(raw)
