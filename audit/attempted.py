@@ -8,7 +8,7 @@ Source: docs/formats.md, section 3, `delivery.attempted`; docs/verification.md.
 
 from typing import Any, Final
 
-from audit.case import Case, say
+from audit.case import Case, Sentence, say
 
 _KIND: Final = "delivery.attempted"
 _TERMS: Final = (
@@ -25,7 +25,7 @@ def add_terms(case: Case) -> dict[tuple[str, str], str]:
         MalformedError: an attempt has other members than it should.
     """
     named: dict[tuple[str, str], str] = {}
-    for one in case.records:
+    for one in case.records.values():
         if one["kind"] == _KIND and one.get("schema") is not None:
             _add(case, _TERMS, one)
             named["schema.json", str(one["schema"]["fingerprint"])] = _KIND
@@ -36,4 +36,4 @@ def add_terms(case: Case) -> dict[tuple[str, str], str]:
 
 
 def _add(case: Case, form: str, attempt: dict[str, Any]) -> None:
-    case.proved.append(f"attempt {attempt.get('attempt')} says: {say(form, attempt)}")
+    case.proved.append(Sentence().format("attempt {} says: ", attempt.get("attempt")) + say(form, attempt))

@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from audit import papers
-from audit.case import Case, say
+from audit.case import UNTIMELY, Case, say
 from audit.failures import MalformedError, VerificationError
 from audit.papers import expect, fit
 from audit.parties import Said, algorithm_of, read_sender, read_token
@@ -28,30 +27,26 @@ _CUT: Final = re.compile(r"sender-(0|[1-9][0-9]{0,6})", re.ASCII)
 _FILES: Final = {"content", "contract", "schema.json", "sender"}
 _SAID: Final[Mapping[str, str]] = {
     "event.accepted": "accepted {type} {id!r} from {source!r} for {partner}",
-    "event.refused": "refused {type} {id!r} from {source!r} ({code})",
-    "event.unrouted": "found nobody to send {type} {id!r} to",
-    "event.forwarded": "passed {type} {id!r} on to {to} as {as}, or could not ({code})",
     "delivery.attempted": "sent {content_length} bytes with SHA-256 {content_sha256} to {url} in attempt "
     "{number}, and was answered {status} ({outcome})",
     "delivery.parked": "gave up the delivery to {endpoint} after {attempts} attempts ({reason})",
-    "delivery.cancelled": "gave up the delivery to {endpoint}, as the {by[role]} asked",
-    "delivery.retried": "tried the delivery to {endpoint} anew, as the {by[role]} asked",
     "delivery.acknowledged": "heard from the receiver that it has the event, signed with {key}",
     "contract.changed": "put revision {revision} of the contract into force, SHA-256 {after_sha256}",
-    "evidence.erased": "erased the evidence of an entry whose leaf hash is {leaf_sha256} ({basis})",
-    "evidence.expired": "let the evidence of {entries} entries go, whose time was over",
-    "content.read": "let the {by[role]} read the content",
 }
-_NAMED: Final[Mapping[str, Mapping[str, str]]] = {
-    "event.accepted": {
-        "content": "{content[sha256]}",
-        "schema.json": "{schema[fingerprint]}",
-        "sender": "{origin}",
-    },
-    "delivery.attempted": {"content": "{content_sha256}"},
-    "contract.changed": {"contract-{revision}": "{after_sha256}"},
-}
-"""By kind: files, and where evidence has the SHA-256 of their bytes."""
+_NAMED: Final = (
+    ("event.accepted", "content", "{content[sha256]}"),
+    ("event.accepted", "schema.json", "{schema[fingerprint]}"),
+    ("event.accepted", "sender", "{origin}"),
+    ("event.accepted", "contract-{contract}", "{contract_sha256}"),
+    ("delivery.attempted", "content", "{content_sha256}"),
+    ("contract.changed", "contract-{revision}", "{after_sha256}"),
+)
+"""Of which kind of evidence, which file, and where the SHA-256 of its bytes stands."""
+
+_ONCE: Final = {"event.accepted": "acceptance of {ref}", "delivery.attempted": "attempt {attempt}"}
+"""What there is one entry of: another that says otherwise was written to deceive."""
+
+_OF_EVENT: Final = ("event.", "delivery.")
 
 _MINE: Final[Mapping[str, str]] = {
     "event.accepted": "the content is your copy",
@@ -73,27 +68,31 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
     """
     if held.pop("anchor.json", None) is not None:
         case.not_proved.append("that any witness saw it: `gateway verify --policy FILE` looks at that")
-    _add_heads(case, held)  # 1
-    proofs = [one for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
+    if not held.keys().isdisjoint({"checkpoint", "consistency"}):
+        from audit.growth import add_heads  # noqa: PLC0415 - loaded where such a paper is
+
+        add_heads(case, held)  # 1
+    stems = [one[:-11] for one in held if one.startswith("entries/") and one.endswith(".tlog-proof")]
     heads: dict[str, str] = {}
-    stems = [one.removesuffix(".tlog-proof") for one in proofs]
-    bare = [f"{one}.json" not in held for one in stems]
-    leaves = [_add_entry(case, held, one, heads) for one in stems]  # 2
-    _tell_bare(case, {stem: leaf for stem, leaf, is_bare in zip(stems, leaves, bare, strict=True) if is_bare})
+    leaves = {one: _add_entry(case, held, one, heads) for one in stems}  # 2
+    if len(case.shown) > 1:
+        from audit.forks import compare_shown  # noqa: PLC0415 - a receipt alone shows nothing
+
+        compare_shown(case.shown)
+    if len({what for what, _ in case.shown if what.startswith("the root ")}) > 1:
+        from audit.ungrown import ungrown  # noqa: PLC0415 - loaded where checkpoints are several
+
+        case.not_proved += ungrown(case.shown, case.proved)
+    if bare := {stem: leaf for stem, leaf in leaves.items() if leaf not in case.records}:
+        from audit.bare import tell_bare  # noqa: PLC0415 - loaded where evidence is missing
+
+        tell_bare(case, bare)
     received: dict[tuple[str, str], str] = {}
     if "acknowledgement" in held:
         from audit.receiver import add_acknowledgement  # noqa: PLC0415 - loaded where such a paper is
 
         received = add_acknowledgement(case, held.pop("acknowledgement"), content)
-    if case.leaf and proofs and case.leaf not in leaves:
-        case.not_proved.append("that the log holds the receipt: no proof of it was given")
-    if proofs:
-        case.not_proved.append("that the log holds nothing else about it: only an export shows that")
-    kinds = {one["kind"] for one in case.records}
-    if "delivery.acknowledged" in kinds:
-        case.not_proved.append("that anybody has read it: an acknowledgement is signed by a machine")
-    elif "delivery.attempted" in kinds:
-        case.not_proved.append("that the receiver has it: nothing in here is signed by the receiver")
+    _remark(case, leaves)
     sender = _sender_of(case, held, content)
     mine = {name: raw for name, raw in (("content", content), ("sender", sender)) if raw is not None}
     for name, raw in mine.items():
@@ -108,23 +107,22 @@ def add_bundled(case: Case, held: dict[str, bytes], content: bytes | None) -> No
         from audit.offered import compare_keys  # noqa: PLC0415 - loaded where such a paper is
 
         compare_keys(case, held)
-    if len(case.shown) > 1:
-        from audit.forks import compare_shown  # noqa: PLC0415 - a bundle of a receipt alone shows nothing
-
-        compare_shown(case.shown)
     strangers = set(case.pinned.parties) - used
     expect(not strangers, "signature: none in here is by the key that you gave", VerificationError)  # 5
     expect(not held, f"bundle: nothing vouches for {', '.join(sorted(held))}")
 
 
-def _add_heads(case: Case, held: dict[str, bytes]) -> None:
-    """A checkpoint that somebody kept, and that the log only grew from it."""
-    if "consistency" in held:
-        from audit.growth import add_growth  # noqa: PLC0415 - loaded where such a paper is
-
-        add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))
-    elif "checkpoint" in held:
-        case.add_checkpoint(held.pop("checkpoint"))
+def _remark(case: Case, leaves: Mapping[str, bytes]) -> None:
+    """What one could take for proved, by the entries that are here."""
+    if case.leaf and leaves and case.leaf not in leaves.values():
+        case.not_proved.append("that the log holds the receipt: no proof of it was given")
+    if leaves:
+        case.not_proved.append("that the log holds nothing else about it: only an export shows that")
+    kinds = {one["kind"] for one in case.records.values()}
+    if "delivery.acknowledged" in kinds:
+        case.not_proved.append("that anybody has read it: an acknowledgement is signed by a machine")
+    elif "delivery.attempted" in kinds:
+        case.not_proved.append("that the receiver has it: nothing in here is signed by the receiver")
 
 
 def _add_entry(case: Case, held: dict[str, bytes], stem: str, heads: dict[str, str]) -> bytes:
@@ -134,8 +132,8 @@ def _add_entry(case: Case, held: dict[str, bytes], stem: str, heads: dict[str, s
     bundle shows that a checkpoint of another size goes on from it.
     """
     proof, raw = held.pop(f"{stem}.tlog-proof"), held.pop(f"{stem}.json", None)
-    evidence = None if raw is None else case.add_evidence(raw)
-    leaf = held.pop(f"{stem}.leaf", b"") if evidence is None else papers.leaf_of(raw or b"", evidence)
+    leaf = held.pop(f"{stem}.leaf", b"") if raw is None else case.add_evidence(raw)[0]
+    evidence = case.records.get(leaf)
     kind, hour = fit(_LEAF, leaf, f"bundle: {stem} holds nothing that could be in a log").groups()
     place = case.add_entry(proof, leaf)
     index, size, epoch = place.split(" ")[1], place.split(" ")[4], place.rpartition("/")[2]
@@ -145,43 +143,47 @@ def _add_entry(case: Case, held: dict[str, bytes], stem: str, heads: dict[str, s
     if leaf == case.leaf:
         case.proved.append(f"the receipt is {place}")
     elif evidence is not None:
-        case.proved.append(f"{place} says: {say(_SAID.get(evidence['kind'], 'noted {kind}'), evidence)}")
+        case.proved.append(f"{place} says: {say(_SAID.get(evidence['kind']) or _rarer(evidence), evidence)}")
         case.word.append(f"that entry {index} is true, and its time: proved is that it was written down")
     else:
         case.proved.append(f"{place} is of the kind {kind.decode()} and of the hour {hour.decode()}")
     return leaf
 
 
-def _tell_bare(case: Case, bare: Mapping[str, bytes]) -> None:
-    """Of entries without evidence: erased it was where an entry says so that is proved here, too."""
-    for stem, leaf in bare.items():
-        _, epoch, index = stem.split("/")
-        is_erased = any(_erases(one, epoch, int(index), leaf) for one in case.records)
-        unless = "" if is_erased else ", or was left out of this bundle: the operator must show which"
-        if leaf != case.leaf:
-            case.not_proved.append(f"what entry {index} said: its evidence was erased{unless}")
+def _rarer(evidence: Mapping[str, Any]) -> str:
+    from audit.rarer import SAID  # noqa: PLC0415 - loaded where such an entry is
 
-
-def _erases(record: Mapping[str, Any], epoch: str, index: int, leaf: bytes) -> bool:
-    """Whether a record says so: by its leaf, which goes along into another epoch, or by its index."""
-    if record["kind"] == "evidence.erased":
-        return bool(record.get("leaf_sha256") == hashlib.sha256(b"\x00" + leaf).hexdigest())
-    is_of = record["kind"] == "evidence.expired" and record.get("origin") == f"{record['log']}/{epoch}"
-    with suppress(LookupError, TypeError):
-        return is_of and any(one["from"] <= index < one["to"] for one in record["ranges"])
-    return False
+    return SAID.get(evidence["kind"], "noted {kind}")
 
 
 def _digests(case: Case) -> dict[tuple[str, str], str]:
-    """Which file has which SHA-256, by the evidence, and by which kind of it."""
+    """Which file has which SHA-256, by the evidence, and by which kind of it.
+
+    All of it must be about one event of one partner, and say one thing of what can be but once.
+    """
+    told = case.records.values()
+    refs = {str(one.get("ref")) for one in told if one.get("ref") or one["kind"].startswith(_OF_EVENT)}
+    partners = {str(one["partner"]) for one in told if one.get("partner")}
+    expect(len(refs) <= 1 >= len(partners), f"two events: {sorted(refs | partners)}", VerificationError)
     found: dict[tuple[str, str], str] = {}
-    for one in case.records:
-        for name, form in _NAMED.get(one["kind"], {}).items():
-            found.setdefault((_fill(name, one), _fill(form, one)), one["kind"])
-    if all(one["kind"] != "event.accepted" for one in case.records):
+    once: dict[str, bytes] = {}
+    for leaf, one in case.records.items():
+        what = _fill(_ONCE.get(one["kind"], ""), one)
+        text = f"{what}: two entries contradict each other; keep these papers"
+        expect(not what or once.setdefault(what, leaf) == leaf, text, VerificationError)
+        for _, name, form in (each for each in _NAMED if each[0] == one["kind"]):
+            if digest := _fill(form, {"contract_sha256": "", **one}):
+                found.setdefault((_fill(name, one), digest), one["kind"])
+    terms = [name for name, _ in found if name.startswith("contract-")]
+    expect(len(terms) == len({*terms}), f"{max(terms, default='')}: named for two texts", VerificationError)
+    if "event.accepted" not in {one["kind"] for one in told}:
         from audit.attempted import add_terms  # noqa: PLC0415 - loaded where nobody accepted the event
 
         found |= add_terms(case)
+    if "contract.changed" in found.values():
+        from audit.timely import add_order  # noqa: PLC0415 - loaded where the receipt does not name the text
+
+        found |= add_order(case)
     return found
 
 
@@ -190,8 +192,8 @@ def _compare(case: Case, name: str, raw: bytes, named: Mapping[tuple[str, str], 
     kind = named.get((name, digest))
     text = f"{name}: your copy has SHA-256 {digest}, the evidence is for another {name}"
     expect(kind, text, VerificationError)
-    what = _MINE.get(str(kind)) if name == "content" else None
-    case.proved.append(f"{what or f'{name} is what the evidence names'}, byte for byte (SHA-256 {digest})")
+    what = (_MINE.get(str(kind)) if name == "content" else None) or f"{name} is what the evidence names"
+    case.proved += [f"{what}, byte for byte (SHA-256 {digest})"] if kind != UNTIMELY else []
 
 
 def _sender_of(case: Case, held: dict[str, bytes], content: bytes | None) -> bytes | None:
@@ -209,13 +211,16 @@ def _sender_of(case: Case, held: dict[str, bytes], content: bytes | None) -> byt
 def _add_parties(case: Case, held: dict[str, bytes], sender: bytes | None) -> set[bytes]:
     """Signatures of others; returns those of the caller's keys that made one of them."""
     used: set[bytes] = set()
-    for one in case.records:
+    sent = {"", *(str(one.get("content_sha256")) for one in case.records.values())}
+    for one in case.records.values():
         if one["kind"] == "event.accepted" and sender is not None:
             said = read_sender(sender, _fill("{content[sha256]}", one))
             used |= _add_party(case, held, said, "the sender's")
             sender = None
         elif one["kind"] == "delivery.acknowledged":
-            used |= _add_party(case, held, read_token(one), "the receiver's")
+            used |= _add_party(case, held, said := read_token(one), "the receiver's")
+            text = f"that what was signed for was sent, SHA-256 {said.content}: no attempt in here says so"
+            case.not_proved += [text] if said.content not in sent and len(case.records) > 1 else []
     return used
 
 
@@ -226,11 +231,10 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
     expect(is_fit, f"{whose} signature: it is not by the key in the bundle", VerificationError)
     fits = {key: name for key in case.pinned.parties if (name := algorithm_of(key, said)) is not None}
     verb = "signed it" if whose == "the sender's" else "signed that it has the event"
-    names = f"what was signed names the content: {said.content}"
     if fits:
         algorithm = next(iter(fits.values()))
         case.proved.append(f"the holder of the {algorithm} key that you gave {verb}, as {said.name}")
-        case.proved += [names] if said.content else []
+        case.proved += [f"what was signed names the content: {said.content}"] if said.content else []
         case.not_proved.append("whose key it is that you gave: that was agreed elsewhere")
     else:
         by = "it fits the key in the bundle, which the operator says is its"
@@ -242,10 +246,9 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
 
 
 def _fill(form: str, evidence: Mapping[str, Any]) -> str:
-    try:
+    with suppress(LookupError, TypeError, ValueError):
         return form.format_map(evidence)
-    except (LookupError, TypeError, ValueError) as error:
-        raise MalformedError(f"evidence: {evidence['kind']} lacks {form}") from error
+    raise MalformedError(f"evidence: {evidence['kind']} lacks {form}")
 
 
 def read_tar(raw: bytes) -> dict[str, bytes]:

@@ -269,7 +269,7 @@ def _verify_row(
         told = ToldByMembers(evidence.kind.value, evidence.at, evidence.members)
         made = evidence.leaf().decode(), evidence.raw.decode()
         expected = row_of(epoch, index, *made, told, None if content is None else str(content))
-        seen.erasures.hear(seen.origin, evidence)
+        seen.erasures.hear(seen.origin, evidence, index)
         seen.openings.hear(seen.origin, index, evidence)
         seen.note(evidence.at)
     # Types too: a truth is a number, for Python.

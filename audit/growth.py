@@ -10,6 +10,14 @@ from audit.merkle import EMPTY_ROOT, verify_consistency
 from audit.papers import expect
 
 
+def add_heads(case: Case, held: dict[str, bytes]) -> None:
+    """A checkpoint that somebody kept, and that the log only grew from it."""
+    if "consistency" in held:
+        add_growth(case, held.pop("checkpoint", b""), held.pop("consistency"))
+    else:
+        case.add_checkpoint(held.pop("checkpoint"))
+
+
 def add_growth(case: Case, old: bytes, proof: bytes) -> None:
     """The older checkpoint must be a prefix of the newer, which stands in the proof."""
     old_size, path, note = papers.read_path(proof, "old ", "consistency proof")

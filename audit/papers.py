@@ -120,7 +120,7 @@ def read_log_key(text: str) -> VerifierKey:
 
 def read_receipt(token: bytes) -> tuple[str, bytes, bytes]:
     """Key id, evidence and signature of a receipt: a compact JWS with the one header there is."""
-    parts = fit("(.+)[.](.+)[.](.+)", token.decode("latin-1"), "receipt: expected three parts").groups()
+    parts = fit(r"([^.]+)\.([^.]+)\.([^.]+)", str(token, "latin1"), "receipt: expected three parts").groups()
     header, evidence, signature = (decode_base64(part, "receipt", is_url=True) for part in parts)
     return fit(_HEADER, header.decode("latin-1"), "receipt: not its one header")[1], evidence, signature
 
@@ -151,8 +151,8 @@ def read_path(raw: bytes, before: str, what: str) -> tuple[int, list[bytes], byt
     return int(match[1]), [decode_base64(one, what) for one in match[2].split()], match[3].encode("latin-1")
 
 
-def root_of(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
-    """Where a path leads to from entry `index` of a tree of `size` entries (RFC 6962, section 2.1.1)."""
+def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> None:
+    """A path must lead from entry `index` of a tree of `size` entries to its root (RFC 6962, 2.1.1)."""
     # Up to the height where the entry's way meets that of the last one, its bits say on which side it stands.
     meet = (index ^ (size - 1)).bit_length()
     is_as_long = index < size and len(path) == meet + (index >> meet).bit_count()
@@ -161,7 +161,7 @@ def root_of(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
     for height, other in enumerate(path):
         pair = other + node if height >= meet or index >> height & 1 else node + other
         node = hashlib.sha256(b"\x01" + pair).digest()
-    return node
+    expect(node == root, f"inclusion: entry {index} does not lead to the root", VerificationError)
 
 
 def log_of(origin: str) -> str:

@@ -88,14 +88,19 @@ def read_token(evidence: Mapping[str, Any]) -> Said:
     if token.startswith("{"):
         whole = read_json(token.encode(), _RECEIVED)
         base, signature = (decode_base64(str(whole.get(one)), _RECEIVED) for one in ("base", "signature"))
-        lines = dict(line.partition(": ")[::2] for line in base.decode("ascii", "replace").split("\n"))
+        lines = dict(line.partition(": ")[::2] for line in base.decode("latin-1").split("\n"))
         status = lines.get('"@status"', "none")
         expect(status[:1] == "2", f"{_RECEIVED}: what was signed has status {status}", VerificationError)
-        is_named, content = lines.get('"webhook-id";req') == ref, lines.get('"content-digest";req', "")
+        key = re.match('.*;keyid="([^"]*)"', lines.get('"@signature-params"', ""))
+        event, signer = lines.get('"webhook-id";req'), key and key[1]
+        found = re.search("(?:^|, ?)sha-256=:([^:]*):", lines.get('"content-digest";req', ""))
+        content = decode_base64(found[1], _RECEIVED).hex() if found else ""
     else:
         signed, _, last = token.rpartition(".")
         base, signature = signed.encode(), decode_base64(last, _RECEIVED, is_url=True)
-        whole = read_json(decode_base64(signed.partition(".")[2], _RECEIVED, is_url=True), _RECEIVED)
-        is_named, content = whole.get("webhook_id") == ref, str(whole.get("content_sha256", ""))
-    expect(is_named, f"{_RECEIVED}: what was signed names another event", VerificationError)
-    return Said(name, base, signature, content)
+        head, body = (decode_base64(one, _RECEIVED, is_url=True) for one in signed.partition(".")[::2])
+        signer, whole = read_json(head, _RECEIVED).get("kid"), read_json(body, _RECEIVED)
+        event, content = whole.get("webhook_id"), str(whole.get("content_sha256", ""))
+    expect(event == ref, f"{_RECEIVED}: what was signed names another event", VerificationError)
+    expect(signer == name, f"{_RECEIVED}: what was signed names another key than {name}", VerificationError)
+    return Said(name, base, signature, content if re.fullmatch("[0-9a-f]{64}", content) else "")

@@ -7,22 +7,18 @@ Source: docs/formats.md, section 6, the acknowledgement; RFC 9421; RFC 7515.
 """
 
 import re
-from base64 import b64decode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from audit.case import Case
+from audit.case import Case, Sentence
 from audit.failures import UnpinnedKeyError, VerificationError
 from audit.papers import decode_base64, expect, read_json
-from audit.parties import Said, algorithm_of, read_token
+from audit.parties import algorithm_of, read_token
 
 _WHAT: Final = "acknowledgement"
 _NAMES: Final = ("ref", "key", "token")
-_HEX: Final = re.compile(r"[0-9a-f]{64}")
-_DIGEST: Final = re.compile(r"(?:^|, ?)sha-256=:([A-Za-z0-9+/]{43}=):(?:,|$)")
-_KEY_ID: Final = re.compile(rb'\n"@signature-params": [^\n]*;keyid="([^"\n]*)"[^\n]*$')
-_CREATED: Final = re.compile(rb'\n"@signature-params": [^\n]*;created=([0-9]{1,11})(?:;[^\n]*)?$')
+_CREATED: Final = re.compile(r";created=([0-9]{1,11})(?:;|$)")
 
 
 def add_acknowledgement(case: Case, raw: bytes, content: bytes | None) -> dict[tuple[str, str], str]:
@@ -43,20 +39,19 @@ def add_acknowledgement(case: Case, raw: bytes, content: bytes | None) -> dict[t
         "signed by a key you have not pinned" if not case.pinned.parties else "not by the key that you gave"
     )
     expect(is_by_one, f"{_WHAT}: {text} ({said.name})", UnpinnedKeyError)  # 2
-    is_named = said.name == _key_of(said)
-    expect(is_named, f"{_WHAT}: what was signed names another key than {said.name}", VerificationError)
-    others = {str(one["ref"]) for one in case.records if one.get("ref")} - {document["ref"]}
+    others = {str(one["ref"]) for one in case.records.values() if one.get("ref")} - {document["ref"]}
     expect(not others, f"{_WHAT}: of {document['ref']}, and other papers of {others}", VerificationError)  # 3
-    digest = _digest_of(said)
-    is_comparable = digest or content is None or case.records
+    is_comparable = said.content or content is None or case.records
     text = "what was signed names no content, so that your copy cannot be compared with it"
     expect(is_comparable, f"{_WHAT}: {text}", VerificationError)
     case.proved.append(f"what was signed names the event {document['ref']}")
-    if (created := _CREATED.search(said.message)) is not None:
+    last = said.message.rpartition(b"\n")[2].decode("latin-1")
+    if last.startswith('"@signature-params": ') and (created := _CREATED.search(last)) is not None:
         at = datetime.fromtimestamp(int(created[1]), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case.proved.append(f"the signer says that it signed at {at}, by its own clock")
     if document.get("endpoint"):  # 4
-        where = f"it was for {document['endpoint']}, and came at {document.get('at')}"
+        place = document["endpoint"], document.get("at")
+        where = Sentence().format("it was for {}, and came at {}", *place)
         case.word.append(f"that {where}: the document says so, and nobody has signed that")
     if not case.records:
         case.not_proved.append(
@@ -65,8 +60,8 @@ def add_acknowledgement(case: Case, raw: bytes, content: bytes | None) -> dict[t
         case.not_proved.append("that a log holds it: a bundle of evidence shows that")
     # What was verified, and nothing else of a document that nobody has signed: records name what is compared.
     checked = {name: document[name] for name in _NAMES}
-    case.records.append({"kind": "delivery.acknowledged", **checked})
-    return {("content", digest): "delivery.acknowledged"} if digest else {}
+    case.records[b""] = {"kind": "delivery.acknowledged", **checked}
+    return {("content", said.content): "delivery.acknowledged"} if said.content else {}
 
 
 def _read(raw: bytes) -> Mapping[str, Any]:
@@ -90,19 +85,3 @@ def _of_statement(raw: bytes) -> Mapping[str, Any]:
     is_whole = isinstance(header.get("kid"), str) and isinstance(payload.get("webhook_id"), str)
     expect(is_whole, f"{_WHAT} or receipt: a statement has kid in its header and names a webhook_id")
     return {"ref": payload["webhook_id"], "key": header["kid"], "token": token}
-
-
-def _key_of(said: Said) -> str:
-    """What the signer calls its key, in what it signed."""
-    if (found := _KEY_ID.search(said.message)) is not None:
-        return found[1].decode("ascii", "replace")
-    header = said.message.partition(b".")[0].decode("ascii", "replace")
-    return str(read_json(decode_base64(header, _WHAT, is_url=True), _WHAT).get("kid"))
-
-
-def _digest_of(said: Said) -> str:
-    """The SHA-256 in hex of the content that was signed for; empty: of none."""
-    if _HEX.fullmatch(said.content):
-        return said.content
-    found = _DIGEST.search(said.content)
-    return "" if found is None else b64decode(found[1]).hex()

@@ -77,15 +77,18 @@ def open_plain(raw: bytes) -> dict[str, bytes]:
 def format_verdict(verdict: Verdict) -> str:
     """The three lists for people."""
     lists = zip(("proved", "the operator's word only", "not proved"), "+~-", verdict, strict=True)
-    lines = [one for title, mark, said in lists for one in (title, *(f"  {mark} {each}" for each in said))]
-    return printable("\n".join(lines) + "\n")
+    told = [(title, *(f"  {mark} {printable(each)}" for each in said)) for title, mark, said in lists]
+    return "".join(f"{line}\n" for one in told for line in one)
 
 
 def format_failure(error: Exception) -> str:
     """That nothing is proved, and why."""
-    return printable(f"verification failed\n  ! {error}\n")
+    return f"verification failed\n  ! {printable(str(error))}\n"
 
 
-def printable(text: str) -> str:
-    """Names come from outside; a terminal must not obey them."""
-    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+def printable(sentence: str, blank: str = "\u115f\u1160\u2800\u3164\uffa0") -> str:
+    """One line: a terminal must not obey what comes from outside, and nothing in it begins another line.
+
+    `blank`: what shows nothing; with enough of it, as with blanks, what follows looks like a line of its own.
+    """
+    return " ".join("".join(c if c.isprintable() and c not in blank else "?" for c in sentence).split())

@@ -15,6 +15,7 @@ from audit.errors import MalformedError, VerificationError
 from audit.forks import compare_shown
 from audit.papers import log_of
 from audit.policy import Policy
+from audit.ungrown import ungrown
 from audit.verify import Verdict
 from audit.whole import open_paper
 
@@ -56,7 +57,8 @@ def add_witnessed(
         not_proved.append(f"that enough witnesses saw it: {format_seen(found)}")
     doubt = doubtful_times(found)
     word += [] if doubt is None else [doubt]
-    kept = tuple(one for one in not_proved if one != UNSEEN)
+    not_proved += ungrown([*case.shown, *roots], proved)
+    kept = tuple(one for one in dict.fromkeys(not_proved) if one != UNSEEN)
     return Verdict(tuple(proved), tuple(word), kept), found.is_enough
 
 
@@ -68,7 +70,7 @@ def _leaf(proof: AnchorProof, case: Case) -> bytes:
         return shown
     if not case.leaf:
         raise VerificationError(f"{NAME}: it is about entry {index} of {origin}, which is not proved here")
-    log = str(case.records[0]["log"])
+    log = str(case.records[case.leaf]["log"])
     if log_of(origin) != log:
         raise VerificationError(f"{NAME}: it is about {origin}, and the papers about {log}")
     return case.leaf

@@ -66,14 +66,14 @@ def records(attributes: Mapping[str, str]) -> tuple[Origin, list[Evidence]]:
     content = {"sha256": digest, "length": len(CONTENT), "type": "application/json", "encoding": "identity"}
     schema = {"subject": "s", "version": 1, "id": 1, "fingerprint": hashlib.sha256(SCHEMA).hexdigest()}
     named: dict[str, Any] = {"attributes": dict(attributes)} if attributes else {}
+    contract_sha256 = hashlib.sha256(CONTRACT).hexdigest()
+    named |= {"contract": 7, "contract_sha256": contract_sha256}
     token = statement(
         private_key(RECEIVER), RECEIVER, "crd_receiver", {"webhook_id": REF, "content_sha256": digest}
     )
     return origin, [
-        evidence(
-            1, kind=Kind.CONTRACT_CHANGED, revision=7, after_sha256=hashlib.sha256(CONTRACT).hexdigest()
-        ),
-        evidence(3, origin=origin.sha256(), content=content, schema=schema, contract=7, **named),
+        evidence(1, kind=Kind.CONTRACT_CHANGED, revision=7, after_sha256=contract_sha256),
+        evidence(3, origin=origin.sha256(), content=content, schema=schema, **named),
         evidence(4, kind=Kind.ATTEMPTED, content_sha256=digest, ref=REF),
         evidence(5, kind=Kind.ACKNOWLEDGED, key="crd_receiver", token=token.decode(), ref=REF),
         evidence(6, kind=Kind.PARKED, ref=REF),

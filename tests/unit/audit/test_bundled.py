@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
 from audit.errors import InconsistentError, MalformedError, VerificationError
 from audit.evidence import Evidence, Kind, leaf_of
+from audit.merkle import hash_leaf
 from audit.note import VerifierKey
 from audit.papers import Keys
 from audit.proof import InclusionProof, format_proof
@@ -224,28 +226,55 @@ def test_evidence_that_is_missing_is_not_called_erased_by_itself() -> None:
     assert "what entry 4 said: its evidence was erased\n" in f"{told}\n"
 
 
+GONE = evidence(3, kind=Kind.PARKED)
+
+
+def expired(origin: str, ranges: list[dict[str, int]], before: int = AT + 5) -> Evidence:
+    count = sum(one["to"] - one["from"] for one in ranges)
+    members: dict[str, Any] = {"origin": origin, "ranges": ranges, "entries": count, "before": before}
+    return evidence(9, kind=Kind.EXPIRED, **members)
+
+
 @pytest.mark.parametrize(
     ("ranges", "is_said"),
     [
-        ([{"from": 3, "to": 4}], True),
+        ([{"from": 1, "to": 2}], True),
         ([{"from": 0, "to": 2}, {"from": 3, "to": 9}], True),
-        ([{"from": 0, "to": 3}], False),
-        ([{"from": 4, "to": 9}], False),
+        ([{"from": 0, "to": 1}], False),
+        ([{"from": 2, "to": 9}], False),
     ],
 )
 def test_what_expired_is_told_by_ranges_of_its_epoch(ranges: list[dict[str, int]], *, is_said: bool) -> None:
-    said, gone = expired(ORIGIN, ranges), evidence(3, kind=Kind.PARKED)
-    for one, is_right in ((said, is_said), (expired(f"{LOG}/2", ranges), False)):
-        leaves = [b"a", one.leaf(), b"b", gone.leaf()]
-        head, nodes = Head(ORIGIN).append(leaves)
-        note = sign_checkpoint(Checkpoint(ORIGIN, 4, head.root()), LOG_SIGNER)
-        proofs = {n: InclusionProof(n, prove_inclusion(n, 4, reader(nodes)), note) for n in (1, 3)}
-        files = {f"entries/1/{n}.tlog-proof": format_proof(proof) for n, proof in proofs.items()}
-        files |= {"entries/1/1.json": one.raw, "entries/1/3.leaf": gone.leaf()}
-        told = unproved(files, Keys({}, ERASED.keys.logs))
-        assert ("or was left out" not in told) == is_right
+    assert ("or was left out" not in told_of(expired(ORIGIN, ranges), 3)) == is_said
+    assert "or was left out" in told_of(expired(f"{LOG}/2", ranges), 3)
 
 
-def expired(origin: str, ranges: list[dict[str, int]]) -> Evidence:
-    count = sum(one["to"] - one["from"] for one in ranges)
-    return evidence(9, kind=Kind.EXPIRED, origin=origin, ranges=ranges, entries=count)
+ALL = [{"from": 0, "to": 10**9}]
+
+
+@pytest.mark.parametrize(
+    ("said", "at"),
+    [
+        pytest.param(expired(ORIGIN, ALL), 0, id="an entry behind it"),
+        pytest.param(expired(ORIGIN, ALL, before=1), 3, id="an entry of a later time"),
+        pytest.param(expired(ORIGIN, ALL, before=AT + 10**9), 3, id="of a time that had not come"),
+        pytest.param(
+            evidence(9, kind=Kind.ERASED, leaf_sha256=hash_leaf(GONE.leaf()).hex()), 0, id="erased before"
+        ),
+    ],
+)
+def test_what_nobody_can_have_erased_is_not_called_erased(said: Evidence, at: int) -> None:
+    """One entry of long ago would else excuse whatever is left out for ever after."""
+    assert "or was left out of this bundle" in told_of(said, at)
+
+
+def told_of(said: Evidence, at: int) -> str:
+    """What is not proved of entry 1, which has no evidence, beside an entry that speaks of it."""
+    leaves = [said.leaf() if number == at else b"leaf %d" % number for number in range(4)]
+    leaves[1] = GONE.leaf()
+    head, nodes = Head(ORIGIN).append(leaves)
+    note = sign_checkpoint(Checkpoint(ORIGIN, 4, head.root()), LOG_SIGNER)
+    proofs = {n: InclusionProof(n, prove_inclusion(n, 4, reader(nodes)), note) for n in (1, at)}
+    files = {f"entries/1/{n}.tlog-proof": format_proof(proof) for n, proof in proofs.items()}
+    files |= {f"entries/1/{at}.json": said.raw, "entries/1/1.leaf": GONE.leaf()}
+    return unproved(files, Keys({}, ERASED.keys.logs))

@@ -21,6 +21,7 @@ from audit.export_lines import decode_lines, encode_lines
 from audit.export_parquet import decode_table, encode_table
 from audit.export_row import COLUMNS, Value
 from audit.manifest import FORMATS, Format
+from audit.merkle import hash_leaf
 from audit.note import VerifierKey
 from audit.papers import Keys
 from gateway.database import Database
@@ -54,7 +55,8 @@ def database(tmp_path_factory: pytest.TempPathFactory, migrated_file: Path) -> I
     opened = database_at(tmp_path_factory.mktemp("exported"), migrated_file)
     with opened.begin() as session:
         batch = [mixed(number) for number in range(SIZE)]
-        batch[50] = evidence(50, kind=Kind.ERASED, index=22)
+        leaf_sha256 = hash_leaf(batch[22].leaf()).hex()
+        batch[50] = evidence(50, kind=Kind.ERASED, index=22, leaf_sha256=leaf_sha256)
         for start in range(0, SIZE, 23):
             grow(session, batch[start : start + 23])
         for index in (22, 40):
