@@ -15,7 +15,7 @@ from audit.policy import Policy, parse_policy
 from audit.receipt import parse_jwks
 from audit.revoked import read_revoked
 from audit.sender import sender_paper
-from audit.verify import Verdict, format_failure, format_verdict
+from audit.verify import Verdict, format_failure, format_verdict, printable
 from audit.whole import is_of_event
 from gateway.cli.command import Invocation, command
 from gateway.cli.errors import UsageError
@@ -196,14 +196,14 @@ def _verify_papers(
 
 def _tell_failure(call: Invocation, error: VerificationError) -> None:
     if call.output.as_json:
-        call.output.document({"verified": False, "code": error.code, "detail": str(error)})
+        call.output.document({"verified": False, "code": error.code, "detail": printable(str(error))})
         return
     _lines(call, format_failure(error).splitlines())
 
 
 def _tell(call: Invocation, verdict: Verdict) -> None:
     if call.output.as_json:
-        lists = {name: list(said) for name, said in verdict._asdict().items()}
+        lists = {name: list(map(printable, said)) for name, said in verdict._asdict().items()}
         call.output.document({"verified": True, **lists})
         return
     _lines(call, format_verdict(verdict).splitlines())

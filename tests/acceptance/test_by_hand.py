@@ -12,7 +12,7 @@ import pytest
 
 from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
-from audit.evidence import Kind, parse_evidence
+from audit.evidence import Evidence, Kind, parse_evidence
 from audit.parties import encode_key
 from audit.proof import InclusionProof, format_proof
 from audit.receipt import format_jwk, issue, payload_of
@@ -216,13 +216,19 @@ def produced() -> dict[str, bytes]:
     attempt = evidence(
         4, kind=Kind.ATTEMPTED, content_sha256=digest, schema=accepted.members["schema"], contract=7
     )
-    head, nodes = Head(ORIGIN).append([contract.leaf(), attempt.leaf()])
-    note = sign_checkpoint(Checkpoint(ORIGIN, 2, head.root()), LOG_SIGNER)
     files = {name: WHOLE.files[name] for name in ("contract-7", "schema.json")}
-    for index, one in enumerate((contract, attempt)):
-        proof = InclusionProof(index, prove_inclusion(index, 2, reader(nodes)), note)
-        files[f"entries/1/{index}.json"] = one.raw
-        files[f"entries/1/{index}.tlog-proof"] = format_proof(proof)
+    return files | logged(contract, attempt, shown=(0, 1))
+
+
+def logged(*said: Evidence, shown: Sequence[int]) -> dict[str, bytes]:
+    """Some entries of a log that holds these."""
+    head, nodes = Head(ORIGIN).append([one.leaf() for one in said])
+    note = sign_checkpoint(Checkpoint(ORIGIN, head.size, head.root()), LOG_SIGNER)
+    files: dict[str, bytes] = {}
+    for index in shown:
+        proof = InclusionProof(index, prove_inclusion(index, head.size, reader(nodes)), note)
+        files |= {f"entries/1/{index}.json": said[index].raw}
+        files |= {f"entries/1/{index}.tlog-proof": format_proof(proof)}
     return files
 
 
@@ -242,6 +248,34 @@ def test_what_nobody_accepted_is_proved_by_an_attempt(tmp_path: Path) -> None:
         raw = files[name].replace(b"e", b"E")
         code, told = run(tmp_path / f"{number}", write_tar({**files, name: raw}), words=of_an_attempt())
         assert code != 0 or found(told) != said, name
+
+
+LATER = evidence(9, kind=Kind.CONTRACT_CHANGED, revision=7, after_sha256=hashlib.sha256(b"other").hexdigest())
+
+
+def test_a_contract_that_was_written_down_afterwards_is_not_named(tmp_path: Path) -> None:
+    """Neither for a receipt, which names the text, nor for an attempt, which names a revision."""
+    contract, accepted, *_ = WHOLE.evidence
+    kept = {name: raw for name, raw in WHOLE.files.items() if not name.startswith("entries/")}
+    files = kept | {"contract-7": b"other"} | logged(contract, accepted, LATER, shown=(1, 2))
+    code, told = run(tmp_path / "a", write_tar(files))
+    assert "the receipt is in the log" in told
+    assert "contract-7 is named" not in told
+    attempt = parse_evidence(produced()["entries/1/1.json"])
+    files = {"schema.json": WHOLE.files["schema.json"], "contract-7": b"other"}
+    files |= logged(contract, attempt, LATER, shown=(1, 2))
+    code, told = run(tmp_path / "b", write_tar(files), words=of_an_attempt())
+    assert code != 0 or "contract-7 is named" not in told
+
+
+def test_heads_of_several_sizes_are_shown(tmp_path: Path) -> None:
+    _, accepted, *_ = WHOLE.evidence
+    kept = {name: raw for name, raw in WHOLE.files.items() if not name.startswith("entries/1/4.")}
+    head = f"\n{ORIGIN} "
+    _, told = run(tmp_path / "a", write_tar(kept))
+    assert told.count(head) == 1, told
+    _, told = run(tmp_path / "b", write_tar(kept | logged(LATER, accepted, shown=(0,))))
+    assert told.count(head) == 2, told
 
 
 @pytest.mark.parametrize("place", ["index", "size"])
