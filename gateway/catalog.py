@@ -308,8 +308,7 @@ class Catalog:
             line,
             known,
             self._codec,
-            contract=contract,
-            contract_sha256=account.sha256 or b"",
+            in_force=(contract, account.sha256 or b""),
             event_bytes=self._event_bytes,
         )
 

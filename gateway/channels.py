@@ -135,15 +135,16 @@ def make_channel(
     known: Mapping[int, tuple[int, Schema]],
     compile_codec: CompileCodec,
     *,
-    contract: Contract,
-    contract_sha256: bytes,
+    in_force: tuple[Contract, bytes],
     event_bytes: int,
 ) -> Channel:
     """Join a line with its schemas.
 
     `known`: version number and schema of all that the type ever had, by schema id; those that the line does
-    not accept may still be on the topic. `event_bytes`: the largest event where the contract names no limit.
+    not accept may still be on the topic. `in_force`: the contract, and its digest as `contract_sha256`.
+    `event_bytes`: the largest event where the contract names no limit.
     """
+    contract, contract_sha256 = in_force
     inbound = line.terms.direction == "inbound"
     pointers = pointers_of(line)
     return Channel(

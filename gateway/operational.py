@@ -122,8 +122,7 @@ def channel(account: Account, kind: Kind, found: Registration) -> Channel | None
         line,
         {found.id: (found.number, found.schema)},
         lambda _id, pointers, json_flavour: compile_codec(found.schema, pointers, json_flavour),
-        contract=account.contract,
-        contract_sha256=account.sha256,
+        in_force=(account.contract, account.sha256),
         event_bytes=EVENT_BYTES,
     )
     return replace(made, event_bytes=EVENT_BYTES)
