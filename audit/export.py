@@ -325,7 +325,7 @@ def _verdict(manifest: Manifest, found: _Seen, proved: list[str]) -> Exported:
     if unsaid:
         word.append(
             f"that {unsaid} of the entries without evidence were erased: these ranges hold no entry that "
-            "says so; it comes later in the log"
+            "says so; one must come later in the log"
         )
     if found.erased - unsaid:
         proved.append(f"{found.erased - unsaid} entries are erased by what the log itself says of them")
