@@ -10,6 +10,7 @@ from audit.__main__ import main
 from audit.anchor import VERSION, format_anchor_proof
 from audit.bundle import write_tar
 from audit.checkpoint import Checkpoint, sign_checkpoint
+from audit.evidence import Kind
 from audit.manifest import Format
 from audit.note import VerifierKey
 from audit.receipt import format_jwk
@@ -18,6 +19,7 @@ from tests.dossier import CONTENT, RECEIVER, SENDER, dossier, pem
 from tests.made_logs import database_at, exported, grow, mixed
 from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, SEEN_AT, WITNESSES, Anchor
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, papers
+from tests.unit.audit.test_deceit import FORGED, MINE, OTHER, accepted, entries, record
 from tests.unit.gateway.cli.conftest import Ended, Shell
 
 NOW = SEEN_AT + 60
@@ -82,6 +84,11 @@ def files() -> dict[str, bytes]:
         "nothing": b"",
         "braces": b"{}",
         "dots": b"a.b.c",
+        "many": b"eyJYXRld2F5LXJlY2VpcHQranNvbiJ9." + b"." * 50_000 + b"\nx",
+        "forging.tar": write_tar(
+            entries([accepted(), record(Kind.ATTEMPTED, url=f"https://h/{FORGED}")], [0, 1])
+        ),
+        "twice.tar": write_tar(entries([accepted(MINE), accepted(OTHER)], [0, 1])),
         "junk": b"\xff\x00",
     }
 
@@ -130,6 +137,9 @@ CASES: list[tuple[int, *tuple[str, ...]]] = [
     (9, "nothing", *PINS),
     (9, "braces", *PINS),
     (9, "dots", *PINS),
+    (9, "many", *PINS),
+    (0, "forging.tar", *PINS),
+    (9, "twice.tar", *PINS),
     (9, "junk", *PINS),
     (2, "nowhere", *PINS),
 ]
