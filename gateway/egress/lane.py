@@ -267,11 +267,14 @@ class Lane:
         queue[at] = replace(queue[at], body=None)
 
     def unsaved(self) -> tuple[Delivery, ...]:
-        """What waits and has no row, in the order it came: to be saved before a lane closes for long."""
+        """What waits and has no row, in the order it came: to be saved before a lane closes for long.
+
+        What is under way is among it where others wait behind it: had they rows and it had none, the next
+        owner would read it again behind them.
+        """
         if len(self._known) == len(self._saved):
             return ()
-        busy = self._saved | self._flying
-        return tuple(each for queue in self._groups.values() for each in queue if each.ref not in busy)
+        return tuple(one for one in self.held() if one.group is not None or one.ref not in self._flying)
 
     def held(self) -> tuple[Delivery, ...]:
         """Everything that has no row, under way or not."""

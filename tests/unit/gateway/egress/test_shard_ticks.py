@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from gateway.broker.port import Position, Read
 from gateway.egress.asking import Asked
 from gateway.egress.deliveries import Stored
@@ -9,6 +11,8 @@ from gateway.egress.delivery import Delivered, Delivery, Parked, RetryAt
 from gateway.egress.replay import Counts, Part, Stretch, Wish
 from gateway.egress.shard import Shard
 from gateway.egress.ticks import Tick
+from gateway.positions import Progress
+from partners.endpoint import Endpoint
 from tests.unit.gateway.egress.stage import TOPIC, contracts, endpoint, record
 from tests.unit.gateway.egress.test_lane import delivery
 from tests.unit.gateway.egress.test_shard import NOW, attempt, made, read, receive, seen, ticked
@@ -91,6 +95,25 @@ def test_what_failed_again_meanwhile_is_out_of_its_row_as_before() -> None:
     shard.committed(tick)
     assert take(shard).body is None
     assert states(ticked(shard)) == [("pending", 2)]
+
+
+@pytest.mark.parametrize("before", [endpoint(order="endpoint"), endpoint(order="key")])
+def test_a_lane_with_an_order_that_closes_saves_what_is_under_way_before_what_waits_behind_it(
+    before: Endpoint,
+) -> None:
+    """Else the next owner finds rows of what came later, and reads the first again behind them."""
+    shard = made(before)
+    snapshot = contracts([before], "id")
+    for offset in range(3):
+        one = Read(Position("id", 0, offset), record(f"e{offset}", key=b"k"), NOW)
+        shard.receive(one, seen(one, "acme", snapshot, origin="https://gw.example"), NOW)
+    first = take(shard)
+    shard.update({}, [replace(before, state="paused")])
+    tick = ticked(shard)
+    assert [saved.delivery.event_id for saved in tick.saved] == ["e0", "e1", "e2"]
+    assert tick.moves[0].after == Progress(3)
+    shard.settle(attempt(first, Delivered()), NOW)
+    assert ticked(shard).finished == (("ep_1", first.ref),)
 
 
 def test_what_is_asked_of_a_delivery_that_is_about_to_be_parked_has_it_tried_and_counted_on() -> None:
