@@ -47,6 +47,8 @@ class Books:
         self._voices: dict[str, Voice] = {}
         self._debts = Debts()
         self._moved: set[Spot] = set()
+        self._unsure: set[Spot] = set()
+        self._looked: list[Spot] = []
         self._backlogs = Backlogs()
         self._breakers = Breakers()
         self._tidings = Tidings()
@@ -243,22 +245,28 @@ class Books:
         self.outbox.add(*(one for each in moved for one in each.words()))
         spans, drained = self._backlogs.changes()
         breakers, steps = self._breakers.changes(self.lanes), self.recall.steps()
+        self._unsure |= self._moved
         self._moved.clear()
         self._late.clear()
         if self.outbox.is_empty and not (moves or spans or drained or breakers or steps):
             return None
         self._ended, self._written = {}, self._ended
+        self._unsure &= self.partitions.keys()
+        self._looked = sorted(self._unsure)
+        for spot in self._looked:
+            self.partitions[spot].begin_to_be_sure()
         return self.outbox.make_tick(
             self.lease, spans=spans, drained=drained, moves=moves, breakers=breakers, steps=steps
         )
 
-    def read_by(self, tick: Tick) -> list[tuple[str, int]]:
-        """The partners whose topics it moves on in, with the revision of contracts that this was read by.
+    def read_by(self) -> list[tuple[str, int]]:
+        """The partners of whose topics anything was read since a tick was sure of it, or is settled now.
 
-        What is read for owners among others is read by contracts that are looked at anew.
+        With the revision of contracts that this was read by. What is read for owners among others is read by
+        contracts that are looked at anew.
         """
-        spots = [(move.topic_id, move.partition) for move in tick.moves if owner_in(move.topic_id) is None]
-        return [(self.partitions[spot].partner, self.contracts) for spot in spots]
+        here = [self.partitions[spot] for spot in self._looked if owner_in(spot[0]) is None]
+        return [(partition.partner, self.contracts) for partition in here]
 
     def amend(self, tick: Tick) -> Tick:
         """The tick, which was not written, with the ranges of endpoints that were heard of since."""
@@ -273,7 +281,10 @@ class Books:
         for move in tick.moves:
             partition = self.partitions.get((move.topic_id, move.partition))
             if partition is not None:
-                partition.end_tick(move.after)
+                partition.written = move.after
+        for spot in self._looked:
+            if (partition := self.partitions.get(spot)) is not None and partition.end_to_be_sure():
+                self._unsure.discard(spot)
         self._forget_recorded()
         for endpoint, ref in self.outbox.written():
             if (lane := self.lanes.get(endpoint)) is not None:

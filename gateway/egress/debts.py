@@ -5,7 +5,7 @@ How far a partition has come. Each is an offset that has not come so far; all be
 | offsets are | up to | which means |
 |---|---|---|
 | read | `ledger.reached` | matched by the contracts known here; lanes and ranges have the rest |
-| sure | `sure_before` | those contracts were as new: a tick has found so in its transaction |
+| sure | `sure_before` | those contracts were as new: a tick has found so in its transaction, moved or not |
 | settled | `ledger.watermark` | all that follows is durable, or in the outbox |
 | written | `written.next` | the database says that they are settled |
 
@@ -112,7 +112,6 @@ class Partition:
 
     def begin_tick(self) -> Move | None:
         """What the database is to have instead of `written`; None where it has that already."""
-        self._sure_once_written = self.ledger.reached
         step = self.step()
         return None if step.after == step.before else step
 
@@ -128,10 +127,14 @@ class Partition:
             return self.ledger.reached == self.sure_before and not self.hole[1]
         return not (self.said or self.ledger.owing) and self.step().after == self.written
 
-    def end_tick(self, after: Progress) -> None:
-        """The tick that began last is written, and has moved on here."""
-        self.written = after
+    def begin_to_be_sure(self) -> None:
+        """A tick looks whether contracts are as new as what is read by now."""
+        self._sure_once_written = self.ledger.reached
+
+    def end_to_be_sure(self) -> bool:
+        """The tick that looked last is written; whether all that is read is sure."""
         self._be_sure(self._sure_once_written)
+        return self.sure_before >= self.ledger.reached
 
     def _be_sure(self, before: int) -> None:
         """What was read before this offset is sure, and so is a hole right behind it."""

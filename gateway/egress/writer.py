@@ -105,7 +105,7 @@ class Writer:
         ticks = [(work, tick) for work in works if (tick := work.shard.make_tick()) is not None]
         if ticks:
             self._step("outbound.3.before")
-            await self._insist(ticks, dict(each for work, tick in ticks for each in work.shard.read_by(tick)))
+            await self._insist(ticks, dict(each for work, _ in ticks for each in work.shard.read_by()))
             self._step("outbound.3.committed")
         return bool(ticks)
 

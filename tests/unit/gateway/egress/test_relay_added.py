@@ -154,6 +154,30 @@ def test_it_begins_behind_what_was_settled_by_the_contracts_of_then() -> None:
     assert shard.make_tick() is None
 
 
+THIRD = endpoint("ep_3")
+
+
+@pytest.mark.parametrize("former", [(), (replace(THIRD, types=frozenset({"other.type"})),)])
+def test_it_gets_nothing_that_was_read_before_a_tick_though_others_still_wait_for_that(
+    former: tuple[Endpoint, ...],
+) -> None:
+    """No position moves while an offset waits for the other; that contracts were as new is known all the same."""
+    ordered = replace(SECOND, order="endpoint")
+    shard = made(FIRST, ordered, *former)
+    receive(shard, 0)
+    flying = shard.take(NOW)[0]
+    ticked(shard)
+    receive(shard, 1, 2)
+    shard.settle(attempt(flying[0], Delivered()), NOW)
+    tick = shard.make_tick()
+    assert tick is not None
+    assert (tick.moves, shard.read_by()) == ((), [("acme", 0)])
+    receive(shard, 3)
+    shard.committed(tick)
+    brief(shard, FIRST, ordered, THIRD)
+    assert ranges(ticked(shard).spans) == [("ep_3", 3, 4, 0)]
+
+
 def test_what_was_matched_before_its_lane_was_there_is_in_the_same_range() -> None:
     shard = made(FIRST)
     receive(shard, 0)
