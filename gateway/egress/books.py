@@ -12,11 +12,11 @@ from gateway.broker.port import Read
 from gateway.egress.asking import Asked
 from gateway.egress.backlog import Backlog, Backlogs, Span, SpanKey
 from gateway.egress.breakers import Breakers
-from gateway.egress.debts import Debts, Owner, Partition, Spot
+from gateway.egress.debts import Debts, Partition, Spot
 from gateway.egress.delivery import Attempt, Delivered, Delivery, Held, Parked, RetryAt
 from gateway.egress.lane import NEVER, Lane
 from gateway.egress.locking import Place as RowPlace
-from gateway.egress.outbox import Outbox
+from gateway.egress.outbox import LIMIT, Outbox
 from gateway.egress.reading import Passed, Reading, Routed, delivery_of
 from gateway.egress.recall import End, Recall, Recalled, room_of
 from gateway.egress.resting import Rows
@@ -237,6 +237,26 @@ class Books:
         if partition.written is not None:
             self._progress[spot] = partition.written
 
+    def keep_late(self, now: int, *, most: int = STEP) -> int:
+        """Give a row to what waits for its first delivery for longer than is good; when to look again.
+
+        It waits behind the head of an order, behind a rate, or is under way to somebody who does not answer.
+        With an order what stands before it gets a row with it, under way or not: rows are read before topics.
+        """
+        if not self.outbox.is_full:
+            late: dict[str, dict[bytes, None]] = {}
+            for one in self._debts.take_late(now, most):
+                if (lane := self.lanes.get(one.endpoint)) is not None and lane.skip_of(one) is None:
+                    late.setdefault(one.endpoint, {})[one.ref] = None
+            for endpoint, refs in late.items():
+                self._keep(self.lanes[endpoint].unsaved_up_to(refs))
+        at = self._debts.late_at
+        return NEVER if at is None else at
+
+    def keep_waiting(self) -> None:
+        """Give a row to whatever waits, before a stop; where that is very much, to the first of it."""
+        self.keep_late(NEVER, most=LIMIT)
+
     def make_tick(self) -> Tick | None:
         """Everything decided since the last tick; None where nothing was. One tick at a time."""
         self._save_closed()
@@ -311,15 +331,11 @@ class Books:
                 word = "waiting"
             else:
                 part.take(offset, now)
-                self._owe(delivery, part)
+                self._debts.owe(delivery, part, now)
                 if part.has_row(delivery.ref):
                     self.outbox.note_row(delivery.endpoint, delivery.ref)
         part.count(offset, word)
         part.pass_to(offset + 1)
-        return True
-
-    def _owe(self, delivery: Delivery, owner: Owner) -> bool:
-        self._debts.owe(delivery, owner)
         return True
 
     def _pay(self, delivery: Delivery) -> None:

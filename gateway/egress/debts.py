@@ -15,6 +15,7 @@ for nobody. A range has a cursor and a ledger of its own (`gateway.egress.backlo
 """
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from audit.store import Pending
@@ -26,6 +27,9 @@ from gateway.positions import Move, Progress
 Spot = tuple[str, int]
 """Topic id and partition."""
 
+
+PATIENCE_MS: Final = 2_000
+"""What was not delivered by then gets a row: it is seen, and its offset waits for it no longer."""
 
 _REMEMBERED: Final = 4_096
 
@@ -156,18 +160,42 @@ class _Debt:
 
 
 class Debts:
-    """Which offset each delivery holds open."""
+    """Which offset each delivery holds open, and since when, where that is a partition's.
+
+    Such an offset may be one of several endpoints: as long as one of them keeps it open, it is read again
+    after a restart for all of them. What a range waits for is in the range's row.
+    """
 
     def __init__(self) -> None:
         self._debts: dict[tuple[str, bytes], _Debt] = {}
+        self._since: dict[tuple[str, bytes], tuple[int, Delivery]] = {}
 
-    def owe(self, delivery: Delivery, owner: Owner) -> None:
+    def owe(self, delivery: Delivery, owner: Owner, now: int) -> None:
         """The offset, which is open in its owner's ledger, waits for the delivery."""
         debt = _Debt(owner, owner.ledger, delivery.position.offset)
         self._debts[delivery.endpoint, delivery.ref] = debt
+        if isinstance(owner, Partition):
+            self._since[delivery.endpoint, delivery.ref] = (now, delivery)
+
+    @property
+    def late_at(self) -> int | None:
+        """When the first that a partition waits for will be late; None: it waits for none."""
+        return next((since + PATIENCE_MS for since, _ in self._since.values()), None)
+
+    def take_late(self, now: int, most: int) -> list[Delivery]:
+        """What a partition has waited for for too long, the first of all first; each is named once."""
+        late: list[Delivery] = []
+        for since, delivery in islice(self._since.values(), most):
+            if since + PATIENCE_MS > now:
+                break
+            late.append(delivery)
+        for delivery in late:
+            del self._since[delivery.endpoint, delivery.ref]
+        return late
 
     def pay(self, delivery: Delivery) -> Owner | None:
         """Settle the offset that waited for the delivery; returns whose it is, or None where none waited."""
+        self._since.pop((delivery.endpoint, delivery.ref), None)
         debt = self._debts.pop((delivery.endpoint, delivery.ref), None)
         if debt is None:
             return None

@@ -4,11 +4,12 @@ Pure: takes `now`, does no I/O. Breaker, pace, slowing, order and the retry cloc
 closed or full refuses an offer, and the event joins the endpoint's backlog range instead; nothing is dropped
 here.
 
-A delivery is *saved* once its row is durable: the lane forgets its body and counts it as a waiting retry.
+A delivery is *saved* once its row is durable: the lane forgets its body. Only one that was tried makes room
+for another by that: else a lane that is slow would have a thousand rows, and not a range.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final, Literal
@@ -53,6 +54,7 @@ class Lane:
         self._turns = Turns()
         self._known: dict[bytes, str | bytes] = {}
         self._saved: set[bytes] = set()
+        self._retries: set[bytes] = set()
         self._flying: set[bytes] = set()
         self.resting = Resting()
         self._ahead: set[bytes] = set()
@@ -80,9 +82,7 @@ class Lane:
         waiting = (each for queue in self._groups.values() for each in queue if each.ref not in self._flying)
         out = tuple(islice(waiting, limit))
         for delivery in out:
-            key = self._known.pop(delivery.ref)
-            self._saved.discard(delivery.ref)
-            self._ahead.discard(delivery.ref)
+            key = self._leave(delivery.ref)
             self._groups[key].remove(delivery)
             if not self._groups[key]:
                 del self._groups[key]
@@ -131,7 +131,7 @@ class Lane:
         if self.endpoint.state != "active" or len(self._saved) + len(self.resting) >= self._saved_limit:
             return 0
         if not self.breaker.is_open:
-            return max(0, self._capacity - (len(self._known) - len(self._saved)))
+            return max(0, self._capacity - (len(self._known) - len(self._retries)))
         if now < self.breaker.probe_at or self._flying:
             return 0
         # In order, a new delivery would stand behind those that wait, and probe nothing.
@@ -212,6 +212,7 @@ class Lane:
             case Held():
                 queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=now)
                 self.endpoint = replace(self.endpoint, state="disabled")
+        self._note_retry(queue[0])
         self._schedule(key)
 
     def give_back(self, delivery: Delivery, due_at: int) -> None:
@@ -248,9 +249,7 @@ class Lane:
             return False
         self.resting.take_out(ref)
         if ref in self._known:
-            key = self._known.pop(ref)
-            self._saved.discard(ref)
-            self._ahead.discard(ref)
+            key = self._leave(ref)
             left = [each for each in self._groups.pop(key) if each.ref != ref]
             if left:
                 self._groups[key] = deque(left)
@@ -265,6 +264,7 @@ class Lane:
         queue = self._groups[self._known[ref]]
         at = next(at for at, delivery in enumerate(queue) if delivery.ref == ref)
         queue[at] = replace(queue[at], body=None)
+        self._note_retry(queue[at])
 
     def unsaved(self) -> tuple[Delivery, ...]:
         """What waits and has no row, in the order it came: to be saved before a lane closes for long.
@@ -275,6 +275,15 @@ class Lane:
         if len(self._known) == len(self._saved):
             return ()
         return tuple(one for one in self.held() if one.group is not None or one.ref not in self._flying)
+
+    def unsaved_up_to(self, refs: Collection[bytes]) -> tuple[Delivery, ...]:
+        """Of these, and of what stands before them in their order, what has no row; in the order it came."""
+        found: list[Delivery] = []
+        for key in dict.fromkeys(self._known[ref] for ref in refs if ref in self._known):
+            queue = self._groups[key]
+            end = max(at for at, one in enumerate(queue, 1) if one.ref in refs)
+            found += [one for one in islice(queue, end) if one.ref not in self._saved]
+        return tuple(found)
 
     def held(self) -> tuple[Delivery, ...]:
         """Everything that has no row, under way or not."""
@@ -313,17 +322,27 @@ class Lane:
         return bool(self._turns) and self._turns.peek(now)[0] <= now
 
     def _drop(self, delivery: Delivery) -> None:
-        key = self._known.pop(delivery.ref)
-        self._saved.discard(delivery.ref)
+        key = self._leave(delivery.ref)
         self._groups[key].popleft()
         if self._groups[key]:
             self._schedule(key)
         else:
             del self._groups[key]
 
+    def _leave(self, ref: bytes) -> str | bytes:
+        """It is in the lane no more; the group that it was in."""
+        for kept in (self._saved, self._retries, self._ahead):
+            kept.discard(ref)
+        return self._known.pop(ref)
+
+    def _note_retry(self, delivery: Delivery) -> None:
+        if delivery.attempts and delivery.ref in self._saved:
+            self._retries.add(delivery.ref)
+
     def _add(self, delivery: Delivery) -> None:
         key = _key(delivery)
         self._known[delivery.ref] = key
+        self._note_retry(delivery)
         queue = self._groups.setdefault(key, deque())
         queue.append(delivery)
         if len(queue) == 1:

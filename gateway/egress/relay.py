@@ -246,6 +246,8 @@ class Relay:
         await asyncio.wait(loops)
         await self._courier.rest(self._works.values(), _GRACE_SECONDS)
         await self._courier.give_up(self._works.values())
+        for work in self._works.values():
+            work.shard.keep_waiting()
         self._writer.stop()
         await asyncio.wait([writing], timeout=_GRACE_SECONDS)
         if not writing.done():

@@ -11,7 +11,7 @@ there owes an endpoint a range. Its events before are none of its own, and those
 one that others have made to want more, but for what its lane had of it on its former terms.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 
 from gateway.broker.port import Position, Read, Start
 from gateway.egress.backlog import Backlog, Span
@@ -25,6 +25,7 @@ from gateway.egress.match import match
 from gateway.egress.reading import Reading, Routed, Unreadable, delivery_of
 from gateway.egress.recall import Recalled
 from gateway.egress.strangers import find_strangers
+from gateway.egress.turns import begun_with
 from gateway.egress.wording import Place, Voice
 from gateway.leases import Lease
 from gateway.positions import Progress, owner_in
@@ -274,7 +275,7 @@ class Shard(Books):
         if self.outbox.is_full:
             return taken, wake_at
         self._takes += 1
-        for lane in _turned(list(self.lanes.values()), self._takes):
+        for lane in begun_with(list(self.lanes.values()), self._takes):
             if lane.endpoint.order != "none" and now < self._quiet_until:
                 wake_at = min(wake_at, self._quiet_until)
                 continue
@@ -318,7 +319,9 @@ class Shard(Books):
             lane = self.lanes.get(delivery.endpoint)
             offer = "closed" if lane is None else lane.offer(delivery, now)
             if offer != "closed":
-                return offer == "taken" and self._owe(delivery, partition)
+                if offer == "taken":
+                    self._debts.owe(delivery, partition, now)
+                return offer == "taken"
         if backlog is None:
             self._backlogs[key] = Backlog(
                 Span(delivery.endpoint, partition.topic, *partition.spot, offset, offset + 1, 1, now)
@@ -339,7 +342,7 @@ class Shard(Books):
         backlog.pass_to(offset)
         if offer == "taken":
             backlog.ledger.open(offset, 1)
-            self._owe(delivery, backlog)
+            self._debts.owe(delivery, backlog, now)
         backlog.count_read(offset)
         backlog.pass_to(offset + 1)
         return True
@@ -392,9 +395,3 @@ class Shard(Books):
         if (rows := self._resting.pop(endpoint.id, None)) is not None:
             lane.rest(rows.due)
         return lane
-
-
-def _turned(lanes: Sequence[Lane], turns: int) -> Sequence[Lane]:
-    """Begun with another one each time, so that no lane is always the first."""
-    first = turns % len(lanes) if lanes else 0
-    return [*lanes[first:], *lanes[:first]]

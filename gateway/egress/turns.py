@@ -6,7 +6,10 @@ half of its events would get the others late. Both are kept apart, and one turn 
 """
 
 import heapq
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 RETRY_SHARE: Final = 4
 """Where both wait, every so manieth turn is a retry's."""
@@ -67,3 +70,9 @@ class Turns:
     @staticmethod
     def _is_due(queue: list[tuple[int, int, Key]], now: int) -> bool:
         return bool(queue) and queue[0][0] <= now
+
+
+def begun_with(all_of: Sequence[T], turn: int) -> Sequence[T]:
+    """Begun with another one in each turn, so that none is always the first."""
+    first = turn % len(all_of) if all_of else 0
+    return [*all_of[first:], *all_of[:first]]

@@ -1,6 +1,6 @@
 """What is not delivered, and why: rows of single deliveries, and ranges of backlogs, as lists.
 
-What is in a lane's memory for the first time has neither yet, for a tick or one attempt; it is on its way.
+What is in a lane's memory for the first time has neither yet, for up to about two seconds; it is on its way.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

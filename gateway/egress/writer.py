@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from gateway.database import Database
 from gateway.egress.courier import Work
+from gateway.egress.lane import NEVER
 from gateway.egress.ticks import Tick, write_ticks
 from gateway.errors import AwayError, LeaseLostError, PositionMovedError, StoreUnknownError
 from gateway.logs import logger
@@ -73,6 +74,7 @@ class Writer:
         self._also = also
         self._is_stopping = asyncio.Event()
         self._stirred = asyncio.Event()
+        self._late_at = NEVER
 
     async def run(self, works: Mapping[int, Work]) -> None:
         """Until `stop`, and then once more: what was decided while the last tick was written is one, too."""
@@ -81,8 +83,7 @@ class Writer:
             await rest(self._is_stopping, self._tick_ms / 1000)
             self._stirred.clear()
             if not await self.write(list(works.values())):
-                # Nobody stirs when our clock is to be trusted again, and what was decided waits for that.
-                await rest(self._stirred, _AGAIN_SECONDS if self._keeper.doubt() else _IDLE_SECONDS)
+                await rest(self._stirred, self._rest_seconds())
         await self.write(list(works.values()))
 
     def stir(self) -> None:
@@ -95,13 +96,23 @@ class Writer:
         self._is_stopping.set()
         self._stirred.set()
 
+    def _rest_seconds(self) -> float:
+        """How long to wait for a stir: time stirs nobody, nor does a clock that is to be trusted again."""
+        if self._keeper.doubt():
+            return _AGAIN_SECONDS  # what was decided waits for that
+        return max(0.0, min((self._late_at - self._clock()) / 1000, _IDLE_SECONDS))
+
     async def write(self, works: Sequence[Work]) -> bool:
-        """Write what these shards decided, and what follows for endpoints that are gone; whether any did."""
+        """Write what these shards decided, and what follows for endpoints that are gone; whether any did.
+
+        What waits for too long gets its row with that.
+        """
         if self._keeper.doubt():
             return False
         now = self._clock()
         for work in works:
             work.shard.dismiss(now)
+        self._late_at = min((work.shard.keep_late(now) for work in works), default=NEVER)
         ticks = [(work, tick) for work in works if (tick := work.shard.make_tick()) is not None]
         if ticks:
             self._step("outbound.3.before")

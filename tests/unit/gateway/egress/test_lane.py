@@ -152,16 +152,36 @@ def test_what_is_to_be_tried_now_goes_before_all_that_was_due_before() -> None:
     assert taken(lane, NOW + 10) == ["3", "0", "1", "2"]
 
 
-def test_a_saved_delivery_forgets_its_body_and_frees_its_place() -> None:
+@pytest.mark.parametrize("is_tried_first", [True, False])
+def test_a_saved_delivery_forgets_its_body_and_once_it_was_tried_frees_its_place(
+    *, is_tried_first: bool
+) -> None:
     lane = Lane(endpoint(), capacity=1)
     lane.offer(delivery(0), NOW)
-    assert lane.offer(delivery(1), NOW) == "closed"
-    lane.saved(delivery(0).ref)
+    for is_now in (is_tried_first, not is_tried_first):
+        assert lane.offer(delivery(1), NOW) == "closed"
+        if is_now:
+            taken(lane)
+            settle(lane, 0, RetryAt(NOW), "client_error")
+        else:
+            lane.saved(delivery(0).ref)
     assert lane.offer(delivery(1), NOW) == "taken"
-    found = lane.take(NOW)
-    assert isinstance(found, Delivery)
-    assert (found.event_id, found.body) == ("0", None)
+    found = [lane.take(NOW), lane.take(NOW)]
+    assert {(one.event_id, one.body) for one in found if isinstance(one, Delivery)} == {
+        ("0", None),
+        ("1", b"{}"),
+    }
     lane.saved(b"unknown")
+
+
+def test_of_what_waits_in_an_order_what_stands_before_has_to_be_saved_first() -> None:
+    lane = Lane(endpoint(order="key"), capacity=9)
+    for number in range(6):
+        lane.offer(delivery(number, "ab"[number % 2]), NOW)
+    lane.saved(delivery(0).ref)
+    assert taken(lane) == ["0", "1"]
+    found = lane.unsaved_up_to([delivery(number).ref for number in (3, 4, 99)])
+    assert [one.event_id for one in found] == ["1", "3", "2", "4"]
 
 
 def test_many_waiting_retries_close_the_lane_to_new_ones() -> None:

@@ -161,7 +161,7 @@ THIRD = endpoint("ep_3")
 def test_it_gets_nothing_that_was_read_before_a_tick_though_others_still_wait_for_that(
     former: tuple[Endpoint, ...],
 ) -> None:
-    """No position moves while an offset waits for the other; that contracts were as new is known all the same."""
+    """No position moves while an offset waits for the other; that contracts were as new is known anyway."""
     ordered = replace(SECOND, order="endpoint")
     shard = made(FIRST, ordered, *former)
     receive(shard, 0)

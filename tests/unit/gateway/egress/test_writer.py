@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from gateway.database import Database
 from gateway.egress.courier import Work
+from gateway.egress.lane import NEVER
 from gateway.egress.shard import Shard
 from gateway.egress.writer import Keeper, Writer
 
@@ -18,6 +19,9 @@ class Deciding:
 
     def dismiss(self, now: int) -> None:
         """Nothing is gone."""
+
+    def keep_late(self, now: int) -> int:
+        return NEVER + now
 
     def make_tick(self) -> list[str] | None:
         tick, self.decided = self.decided, []
