@@ -48,13 +48,16 @@ class Sample:
 
 
 def endpoint_failing(endpoint: Endpoint, *, reason: str, since: int, now: int) -> Announcement:
-    """The endpoint's breaker opened. `since`: its first failure after the last 2xx."""
+    """The endpoint's breaker opened, or too much waits for a retry.
+
+    `since`: its first failure after the last 2xx, or when it was too much.
+    """
     members = {**_endpoint(endpoint), "reason": reason, "failing_since": since}
     return _announce(endpoint.partner, ENDPOINT_FAILING, f"{endpoint.id}/{since}", members, now)
 
 
 def endpoint_recovered(endpoint: Endpoint, *, since: int, now: int) -> Announcement:
-    """A 2xx came from an endpoint whose breaker was open."""
+    """A 2xx came from an endpoint whose breaker was open, or half of what was too much is gone."""
     members = {**_endpoint(endpoint), "failing_since": since, "recovered_at": now}
     return _announce(endpoint.partner, ENDPOINT_RECOVERED, f"{endpoint.id}/{since}", members, now)
 

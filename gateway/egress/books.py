@@ -90,10 +90,11 @@ class Books:
         """What came of a POST: lane, rows, evidence, and the offset that waited for it."""
         delivery, decision = attempt.delivery, attempt.decision
         lane = self.lanes[delivery.endpoint]
-        before, was = lane.endpoint, lane.breaker
+        before, was, crowding = lane.endpoint, lane.breaker, lane.crowding
         pause_ms = pause_asked(attempt.answer, now=now)
         lane.settle(delivery, decision, now, attempt.answer.failure, url=attempt.url, pause_ms=pause_ms)
         self.outbox.tell(self._tidings.attempted(before, was, lane.breaker, attempt, now))
+        self.outbox.tell(self._tidings.crowded(before, crowding, lane.crowding, attempt, now))
         voice = self._voices[delivery.partner]
         self.outbox.add(voice.attempted(attempt))
         if attempt.acknowledgement is not None:
@@ -243,6 +244,8 @@ class Books:
         It waits behind the head of an order, behind a rate, or is under way to somebody who does not answer.
         With an order what stands before it gets a row with it, under way or not: rows are read before topics.
         """
+        for lane in self.lanes.values():
+            lane.put_to_rest(now)
         if not self.outbox.is_full:
             late: dict[str, dict[bytes, None]] = {}
             for one in self._debts.take_late(now, most):

@@ -4,23 +4,24 @@ Pure: takes `now`, does no I/O. Breaker, pace, slowing, order and the retry cloc
 closed or full refuses an offer, and the event joins the endpoint's backlog range instead; nothing is dropped
 here.
 
-A delivery is *saved* once its row is durable: the lane forgets its body. Only one that was tried makes room
-for another by that: else a lane that is slow would have a thousand rows, and not a range.
+A delivery that is saved (`gateway.egress.queues`) makes room for another one if it was tried: else a lane
+that is slow would have a thousand rows, and not a range.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final, Literal
 
 from gateway.dialler import Reason
 from gateway.egress.breaker import Breaker
+from gateway.egress.crowding import Crowding
 from gateway.egress.delivery import Decision, Delivered, Delivery, Held, Parked, RetryAt
+from gateway.egress.match import skip_for
 from gateway.egress.pace import Pace
-from gateway.egress.resting import Resting
+from gateway.egress.queues import Queues
 from gateway.egress.slowing import Slowing
-from gateway.egress.turns import Turns
 from partners.endpoint import Endpoint, Skip
 
 Offer = Literal["taken", "known", "closed"]
@@ -33,16 +34,31 @@ WITHHELD: Final = -1
 
 CAPACITY: Final = 256
 SAVED_LIMIT: Final = 1_000
+"""Waiting retries of an endpoint with an order, and of any other one as many as are kept in memory."""
+
+UNORDERED_LIMIT: Final = 10_000
+"""Waiting retries of an endpoint without an order: what fails is to hold up no other, within bounds."""
+
 _AHEAD: Final = 64
 """Of what rests in rows, so many are read at once, when fewer than a third of it is left in memory."""
 
 
-class Lane:
-    """Made for one endpoint. `capacity`: unsaved deliveries it holds; `saved_limit`: waiting retries."""
+class Lane(Queues):
+    """Made for one endpoint. `capacity`: what it holds that was not tried yet, or not saved since.
+
+    `saved_limit`: waiting retries beyond which it takes nothing new; None: as many as its order allows.
+    `kept`: of these so many are kept in memory, but for those with an order. The others rest.
+    """
 
     def __init__(
-        self, endpoint: Endpoint, *, capacity: int = CAPACITY, saved_limit: int = SAVED_LIMIT
+        self,
+        endpoint: Endpoint,
+        *,
+        capacity: int = CAPACITY,
+        saved_limit: int | None = None,
+        kept: int = SAVED_LIMIT,
     ) -> None:
+        super().__init__()
         self.endpoint = endpoint
         self.is_gone = False
         self.breaker = Breaker()
@@ -50,14 +66,8 @@ class Lane:
         self._pace = Pace(endpoint.per_second)
         self._capacity = capacity
         self._saved_limit = saved_limit
-        self._groups: dict[str | bytes, deque[Delivery]] = {}
-        self._turns = Turns()
-        self._known: dict[bytes, str | bytes] = {}
-        self._saved: set[bytes] = set()
-        self._retries: set[bytes] = set()
-        self._flying: set[bytes] = set()
-        self.resting = Resting()
-        self._ahead: set[bytes] = set()
+        self._kept = kept
+        self.crowding = Crowding()
 
     def update(self, endpoint: Endpoint) -> None:
         """The endpoint as it is now: another state, limits, URL or secrets."""
@@ -128,7 +138,7 @@ class Lane:
 
     def room(self, now: int) -> int:
         """How many offers would be taken now; a single one where a probe is wanted."""
-        if self.endpoint.state != "active" or len(self._saved) + len(self.resting) >= self._saved_limit:
+        if self.endpoint.state != "active" or len(self._saved) + len(self.resting) >= self._limit:
             return 0
         if not self.breaker.is_open:
             return max(0, self._capacity - (len(self._known) - len(self._retries)))
@@ -176,7 +186,7 @@ class Lane:
 
     def skip_of(self, delivery: Delivery) -> Skip | None:
         """What says that a delivery is given up; None where it is wanted."""
-        return _skip_of(self.endpoint, delivery)
+        return skip_for(self.endpoint, delivery)
 
     def settle(
         self,
@@ -206,6 +216,7 @@ class Lane:
         match decision:
             case Delivered() | Parked():
                 self._drop(delivery)
+                self._judge_crowding(now)
                 return
             case RetryAt(at):
                 queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=at)
@@ -214,6 +225,7 @@ class Lane:
                 self.endpoint = replace(self.endpoint, state="disabled")
         self._note_retry(queue[0])
         self._schedule(key)
+        self._judge_crowding(now)
 
     def give_back(self, delivery: Delivery, due_at: int) -> None:
         """A delivery that was taken and could not be sent for a reason of ours: no attempt was made."""
@@ -256,107 +268,38 @@ class Lane:
             self._schedule_all()
         return True
 
-    def saved(self, ref: bytes) -> None:
-        """The delivery's row is durable: its body is not needed here any longer."""
-        if ref not in self._known or ref in self._saved:
+    def put_to_rest(self, now: int) -> None:
+        """Where very many retries are durable, and due later, forget them until they are due."""
+        if len(self._retries) <= self._kept:
             return
-        self._saved.add(ref)
-        queue = self._groups[self._known[ref]]
-        at = next(at for at, delivery in enumerate(queue) if delivery.ref == ref)
-        queue[at] = replace(queue[at], body=None)
-        self._note_retry(queue[at])
-
-    def unsaved(self) -> tuple[Delivery, ...]:
-        """What waits and has no row, in the order it came: to be saved before a lane closes for long.
-
-        What is under way is among it where others wait behind it: had they rows and it had none, the next
-        owner would read it again behind them.
-        """
-        if len(self._known) == len(self._saved):
-            return ()
-        return tuple(one for one in self.held() if one.group is not None or one.ref not in self._flying)
-
-    def unsaved_up_to(self, refs: Collection[bytes]) -> tuple[Delivery, ...]:
-        """Of these, and of what stands before them in their order, what has no row; in the order it came."""
-        found: list[Delivery] = []
-        for key in dict.fromkeys(self._known[ref] for ref in refs if ref in self._known):
-            queue = self._groups[key]
-            end = max(at for at, one in enumerate(queue, 1) if one.ref in refs)
-            found += [one for one in islice(queue, end) if one.ref not in self._saved]
-        return tuple(found)
-
-    def held(self) -> tuple[Delivery, ...]:
-        """Everything that has no row, under way or not."""
-        return tuple(each for queue in self._groups.values() for each in queue if each.ref not in self._saved)
+        for ref in [*self._retries]:
+            first = self._groups[self._known[ref]][0]
+            if first.group is None and ref not in self._flying and first.due_at > now:
+                del self._groups[self._leave(ref)]
+                self.resting.put(ref, first.due_at)
+        self._schedule_all()
 
     @property
     def is_closed(self) -> bool:
         """Whether it takes nothing new for some time to come."""
         return self.endpoint.state != "active" or self.breaker.is_open
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing waits and nothing is under way."""
-        return not (self._known or self.resting)
-
-    @property
-    def flying(self) -> int:
-        """How many are under way."""
-        return len(self._flying)
-
-    def _pop(self, now: int) -> Delivery:
-        delivery = self._groups[self._turns.pop(now)][0]
-        self._flying.add(delivery.ref)
-        self._ahead.discard(delivery.ref)
-        return delivery
-
     def _give_up(self, endpoint: Endpoint) -> None:
         """What is given up waits for no retry."""
         for queue in self._groups.values():
             for index, delivery in enumerate(queue):
-                if _skip_of(endpoint, delivery) is not None:
+                if skip_for(endpoint, delivery) is not None:
                     queue[index] = replace(delivery, due_at=0)
         self._schedule_all()
 
-    def _is_due(self, now: int) -> bool:
-        return bool(self._turns) and self._turns.peek(now)[0] <= now
+    @property
+    def _limit(self) -> int:
+        if self._saved_limit is not None:
+            return self._saved_limit
+        return UNORDERED_LIMIT if self.endpoint.order == "none" else SAVED_LIMIT
 
-    def _drop(self, delivery: Delivery) -> None:
-        key = self._leave(delivery.ref)
-        self._groups[key].popleft()
-        if self._groups[key]:
-            self._schedule(key)
-        else:
-            del self._groups[key]
-
-    def _leave(self, ref: bytes) -> str | bytes:
-        """It is in the lane no more; the group that it was in."""
-        for kept in (self._saved, self._retries, self._ahead):
-            kept.discard(ref)
-        return self._known.pop(ref)
-
-    def _note_retry(self, delivery: Delivery) -> None:
-        if delivery.attempts and delivery.ref in self._saved:
-            self._retries.add(delivery.ref)
-
-    def _add(self, delivery: Delivery) -> None:
-        key = _key(delivery)
-        self._known[delivery.ref] = key
-        self._note_retry(delivery)
-        queue = self._groups.setdefault(key, deque())
-        queue.append(delivery)
-        if len(queue) == 1:
-            self._schedule(key)
-
-    def _schedule(self, key: str | bytes) -> None:
-        first = self._groups[key][0]
-        self._turns.add(key, first.due_at, is_retry=first.attempts > 0)
-
-    def _schedule_all(self) -> None:
-        self._turns.clear()
-        for key, queue in self._groups.items():
-            if queue[0].ref not in self._flying:
-                self._schedule(key)
+    def _judge_crowding(self, now: int) -> None:
+        self.crowding = self.crowding.judged(len(self._saved) + len(self.resting), self._limit, now)
 
     def _begin_anew(self) -> None:
         """At another URL nothing is known of it yet: what waits for a retry is due at once."""
@@ -378,13 +321,3 @@ class Lane:
             self.breaker = self.breaker.rejected(now)
         else:
             self.breaker = self.breaker.failed(now)
-
-
-def _key(delivery: Delivery) -> str | bytes:
-    """Without an order each delivery is a group of its own."""
-    return delivery.ref if delivery.group is None else delivery.group
-
-
-def _skip_of(endpoint: Endpoint, delivery: Delivery) -> Skip | None:
-    at = delivery.position
-    return endpoint.skip_of(at.topic_id, at.partition, at.offset, wanted_at=delivery.wanted_at)

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-from partners.endpoint import Endpoint
+from gateway.egress.delivery import Delivery
+from partners.endpoint import Endpoint, Skip
 
 
 def match(endpoints: Sequence[Endpoint], event_type: str, data: Callable[[], object]) -> tuple[Endpoint, ...]:
@@ -20,3 +21,14 @@ def group_of(endpoint: Endpoint, record_key: bytes | None) -> str | None:
     if endpoint.order == "key" and record_key is not None:
         return record_key.hex()
     return None
+
+
+def lane_group(delivery: Delivery) -> str | bytes:
+    """The group that a delivery waits in, in its lane; without an order it is one of its own."""
+    return delivery.ref if delivery.group is None else delivery.group
+
+
+def skip_for(endpoint: Endpoint, delivery: Delivery) -> Skip | None:
+    """What says that a delivery is given up; None where it is wanted."""
+    at = delivery.position
+    return endpoint.skip_of(at.topic_id, at.partition, at.offset, wanted_at=delivery.wanted_at)

@@ -11,6 +11,7 @@ from audit.ref import format_ref
 from gateway import happenings, operational
 from gateway.announcements import Announcement
 from gateway.egress.breaker import Breaker
+from gateway.egress.crowding import Crowding
 from gateway.egress.delivery import Attempt, Delivery, Held
 from gateway.egress.reading import Reading, Refused, Unreadable
 from gateway.egress.wording import Place
@@ -43,6 +44,18 @@ class Tidings:
             yield happenings.endpoint_recovered(before, since=since or now, now=now)
         if isinstance(attempt.decision, Held):
             yield happenings.endpoint_disabled(before, reason=attempt.decision.reason, now=now)
+
+    def crowded(
+        self, before: Endpoint, was: Crowding, crowding: Crowding, attempt: Attempt, now: int
+    ) -> Iterator[Announcement]:
+        """So much waits for a retry since an attempt that nothing new is begun with; or that is over."""
+        if before.side == "house" or before.state != "active":
+            return
+        if was.since is None and crowding.since is not None:
+            reason = attempt.answer.failure or "client_error"
+            yield happenings.endpoint_failing(before, reason=reason, since=crowding.since, now=now)
+        if was.since is not None and crowding.since is None:
+            yield happenings.endpoint_recovered(before, since=was.since, now=now)
 
     def parked(self, endpoint: Endpoint, delivery: Delivery, reason: str, now: int) -> Iterator[Announcement]:
         """Nothing more is tried of a delivery."""

@@ -7,10 +7,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, and_, false, not_, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, case, false, func, not_, or_, select, true, tuple_
 from sqlmodel import Session, col
 
 from gateway.egress.breaker import Breaker
+from gateway.egress.lane import SAVED_LIMIT, UNORDERED_LIMIT
 from gateway.egress.saved_delivery import COLUMNS
 from gateway.positions import share
 from gateway.rows import BacklogRow, DeliveryRow
@@ -23,6 +24,9 @@ STATES: Final[tuple[State, ...]] = ("pending", "held", "parked", "cancelled")
 
 HOLDS: Final = ("paused", "disabled", "unverified", "breaker")
 """Why deliveries are held: what their endpoint is, or that it does not answer."""
+
+CROWDED: Final = "retries"
+"""Why a range waits whose endpoint is sent retries: so many of these wait that nothing new is begun with."""
 
 _WAITING: Final = ("pending", "held")
 
@@ -153,14 +157,29 @@ def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, lim
     conditions: list[ColumnElement[bool]] = [false()]
     if wanted.has("held"):
         conditions.append(col(row.endpoint).in_(held))
-    if wanted.has("pending") and wanted.reason is None:
-        conditions.append(col(row.endpoint).not_in(list(wanted.holds)))
+    if wanted.has("pending") and wanted.reason in {None, CROWDED}:
+        is_free = col(row.endpoint).not_in(list(wanted.holds))
+        is_one = true() if wanted.reason is None else col(row.endpoint).in_(_crowded(wanted))
+        conditions.append(and_(is_free, is_one))
     query = query.where(or_(*conditions))
     place = (col(row.endpoint), col(row.topic_id), col(row.partition))
     if after is not None:
         query = query.where(tuple_(*place) > tuple_(*after))
-    rows = session.execute(query.order_by(*place).limit(limit)).scalars()
-    return [_stretch(found, wanted.holds) for found in rows]
+    rows = session.execute(query.order_by(*place).limit(limit)).scalars().all()
+    free = {found.endpoint for found in rows} - wanted.holds.keys()
+    crowded = _crowded(wanted).where(col(DeliveryRow.endpoint).in_(sorted(free)))
+    full = dict.fromkeys(session.execute(crowded).scalars() if free else (), CROWDED)
+    return [_stretch(found, {**full, **wanted.holds}) for found in rows]
+
+
+def _crowded(wanted: Wanted) -> Select[tuple[str]]:
+    """Endpoints of which so much waits for a retry that their lanes take hardly anything new."""
+    row = DeliveryRow
+    query = select(col(row.endpoint)).where(col(row.state).in_(_WAITING))
+    if wanted.owner is not None:
+        query = query.where(col(row.partner) == wanted.owner)
+    most = case((func.count(col(row.order_key)) > 0, SAVED_LIMIT), else_=UNORDERED_LIMIT)
+    return query.group_by(col(row.endpoint)).having(func.count() * 10 >= most * 9)
 
 
 def _ranges_of(wanted: Wanted) -> ColumnElement[bool]:
@@ -228,7 +247,7 @@ def _stretch(row: BacklogRow, holds: Mapping[str, str]) -> Stretch:
         start=row.from_offset,
         end=row.to_offset,
         events=row.events,
-        state="pending" if why is None else "held",
+        state="pending" if why in {None, CROWDED} else "held",
         reason=why,
         since=row.began_at or None,
     )

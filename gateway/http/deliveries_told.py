@@ -4,12 +4,12 @@ from typing import Final, get_args
 
 from gateway.dialler import Reason
 from gateway.egress.replay import MOST_RATE, WHICH
-from gateway.egress.undelivered import HOLDS, STATES
+from gateway.egress.undelivered import CROWDED, HOLDS, STATES
 from gateway.http.shapes import Shape, listed, maybe, record, text, whole, word
 from gateway.http.told import PAGED, Parameter, instant
 
 ALL_STATES: Final = (*STATES, "delivered", "refused")
-REASONS: Final = tuple(sorted({*HOLDS, *get_args(Reason)}))
+REASONS: Final = tuple(sorted({*HOLDS, CROWDED, *get_args(Reason)}))
 
 _DELIVERY: Final = text("dlv_[a-z0-9]{1,64}_[a-z2-7]{52}")
 DELIVERY_ID: Final = Parameter(
@@ -19,7 +19,11 @@ REPLAY_ID: Final = Parameter(
     "id", "A replay.", text("rpl_[a-z2-7]{26}"), place="path", example="rpl_" + "a" * 26
 )
 REASON: Final = Parameter(
-    "reason", "Why it is held, or how its last attempt ended.", word(*REASONS), example="timed_out"
+    "reason",
+    "Why it is held, or how its last attempt ended; of a range, `retries`: so many wait for a retry at its "
+    "endpoint that nothing new is begun with.",
+    word(*REASONS),
+    example="timed_out",
 )
 FILTERS: Final = (
     Parameter("state", "One state, or several with commas.", text("[a-z]+(,[a-z]+)*"), example="held,parked"),

@@ -1,0 +1,19 @@
+"""Whether so much waits for its retry at an endpoint that nothing new is begun with; a value."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Crowding:
+    """`since`: when it became so (Unix milliseconds); None: it is not.
+
+    It ends once half of that is gone, so that it is not told with each delivery that goes and comes.
+    """
+
+    since: int | None = None
+
+    def judged(self, waiting: int, limit: int, now: int) -> "Crowding":
+        """After an attempt: so many wait for a retry, of so many at most."""
+        if self.since is None:
+            return Crowding(now) if waiting >= limit else self
+        return Crowding() if waiting * 2 <= limit else self
