@@ -244,8 +244,8 @@ class Books:
         It waits behind the head of an order, behind a rate, or is under way to somebody who does not answer.
         With an order what stands before it gets a row with it, under way or not: rows are read before topics.
         """
-        for lane in self.lanes.values():
-            lane.put_to_rest(now)
+        for each in self.lanes.values():
+            each.put_to_rest(now)
         if not self.outbox.is_full:
             late: dict[str, dict[bytes, None]] = {}
             for one in self._debts.take_late(now, most):

@@ -172,7 +172,7 @@ def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, lim
     return [_stretch(found, {**full, **wanted.holds}) for found in rows]
 
 
-def _crowded(wanted: Wanted) -> Select[tuple[str]]:
+def _crowded(wanted: Wanted) -> Select[str]:
     """Endpoints of which so much waits for a retry that their lanes take hardly anything new."""
     row = DeliveryRow
     query = select(col(row.endpoint)).where(col(row.state).in_(_WAITING))
