@@ -5,6 +5,7 @@ A topic is made before a channel on it is used: `topic_ids` holds those that are
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -93,6 +94,12 @@ EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
 _Key = tuple[str, Direction, str]
 
+LOOK_SECONDS: Final = 0.1
+"""How far apart looks begin that are asked for by what is not known: strangers ask as often as they like."""
+
+LOOK_PATIENCE_SECONDS: Final = 1.0
+"""So long is such a look waited for; then what was not known stays so."""
+
 STALE_SECONDS: Final = 60.0
 """A revoked credential opens nothing after this time, wherever it is shown, even if the database is away."""
 
@@ -123,6 +130,8 @@ class Catalog:
         self._refresh_seconds = refresh_seconds
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
         self._turn = asyncio.Lock()
+        self._second = asyncio.Lock()
+        self._second_at = self._missed_at = -math.inf
         self._topics = PartnerTopics(
             broker,
             topics,
@@ -181,6 +190,30 @@ class Catalog:
                 self.current = replace(made, topic_ids=there.ids, partitions=there.partitions)
                 self._versions = {key: one for key, one in self._versions.items() if key[0] == self._server}
             self._followed_at = began
+
+    async def look_again(self) -> Snapshot:
+        """Today's snapshot, by a look that began after the call: asked before anything is called unknown.
+
+        Another process may have answered its change a moment ago. One look serves all that ask meanwhile,
+        and there are at most `1 / LOOK_SECONDS` a second. Where the database is away, or slow, the snapshot
+        stays as it is.
+        """
+        asked = self._ticks()
+        with suppress(AwayError, TimeoutError):
+            async with asyncio.timeout(LOOK_PATIENCE_SECONDS), self._second:
+                if max(self._followed_at, self._missed_at) <= asked:
+                    await self._look_in_turn()
+        return self.current
+
+    async def _look_in_turn(self) -> None:
+        await asyncio.sleep(max(0.0, min(LOOK_SECONDS, self._second_at + LOOK_SECONDS - self._ticks())))
+        self._second_at = self._ticks()
+        try:
+            await self.follow()
+        except AwayError:
+            # Those who wait for this look need not find out once more, one after the other.
+            self._missed_at = self._second_at
+            raise
 
     def is_stale(self) -> bool:
         """Whether the last look is so long ago that who was revoked since could still be let in."""

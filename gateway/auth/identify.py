@@ -1,6 +1,6 @@
 """From a request to exactly one caller, or to an error that says which step failed and no more."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -19,6 +19,12 @@ from partners.partner import Partner
 
 _STRENGTH: Final[Sequence[Method]] = ("message_signature", "hmac", "mtls", "jwt", "api_key")
 """Which proof a receipt names where a request has several: the first of these."""
+
+
+Later = Callable[[], Awaitable[Directory]]
+"""The directory as it is by a look that begins after the call."""
+
+_UNKNOWN: Final = "credential_invalid"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +88,13 @@ class Identifier:
     used: Callable[[Sequence[str], int], None] = field(default=lambda _ids, _now: None, repr=False)
     takes_house: bool = True
 
-    async def identify(self, shown: Shown, directory: Directory, *, now: int) -> Candidate:
+    async def identify(
+        self, shown: Shown, directory: Directory, *, now: int, later: Later | None = None
+    ) -> Candidate:
         """Return who calls. What the caller may do is not asked here.
+
+        `later`: the directory by a new look, asked for whatever is refused as `credential_invalid`: known and
+        wrong is looked for as unknown is, so that nobody learns from the time it takes which ids there are.
 
         Steps, each of which refuses: 1. at least one credential is shown; 2. each that is shown is right and
         in force; 3. all of them are of one party and one role; 4. its partner exists; 5. the contract accepts
@@ -96,14 +107,23 @@ class Identifier:
                 `source_address_denied`.
             AwayError: what has to be asked for is away: the database, an issuer of tokens.
         """
-        if not self.takes_house:
-            directory = directory.of_partners()
+        directory = self._seen(directory)
         # 1.
         ways = [way for way in self.ways if way.is_shown(shown)]
         if not ways:
             raise CallerError("credential_missing", "The request shows no credential.", hint=HOW)
         # 2.
-        proofs = [await way.prove(shown, directory, now=now) for way in ways]
+        proofs: list[Proof] = []
+        for way in ways:
+            try:
+                proofs.append(await way.prove(shown, directory, now=now))
+            except CallerError as error:
+                newer = None if later is None or error.code != _UNKNOWN else self._seen(await later())
+                if newer is None or newer.revision == directory.revision:
+                    raise
+                # That way alone: another one's nonce is spent by now.
+                directory = newer
+                proofs.append(await way.prove(shown, directory, now=now))
         # 3.
         first, *others = (proof.credential for proof in proofs)
         if any((one.partner, one.role) != (first.partner, first.role) for one in others):
@@ -121,6 +141,9 @@ class Identifier:
         standing = partial(_verify_standing, credentials, shown.peer)
         ends = [proof.ends_at for proof in proofs if proof.ends_at is not None]
         return Candidate(_caller(proofs, partner), owed, finish, standing, min(ends, default=None))
+
+    def _seen(self, directory: Directory) -> Directory:
+        return directory if self.takes_house else directory.of_partners()
 
     def _finish(self, credentials: Sequence[Credential], peer: str, directory: Directory, now: int) -> None:
         try:

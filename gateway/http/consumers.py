@@ -11,7 +11,7 @@ from gateway.administration.evidence import Author
 from gateway.broker.port import BrokerError
 from gateway.egress.stream import Places
 from gateway.errors import CallerError
-from gateway.http.guard import Call, not_found
+from gateway.http.guard import Call, find_surely, not_found
 from gateway.http.parameters import flag
 from gateway.http.reading import read_members
 from gateway.http.shapes import FLAG, ref
@@ -89,7 +89,7 @@ async def commit_consumer(call: Call) -> Response:
     cursor = members.get("cursor")
     if not isinstance(cursor, str):
         raise CallerError("parameter_invalid", "The member cursor must be a cursor of the stream.")
-    tap = tap_of(call)
+    tap = await find_surely(call, tap_of)
     places = open_places(call.doors.values.cursor_key, bound_of(tap), cursor)
     word = Word(
         tap.topic,

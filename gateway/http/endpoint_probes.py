@@ -12,12 +12,13 @@ from gateway import operational
 from gateway.administration.desk import Administration
 from gateway.administration.endpoints import Asked
 from gateway.administration.evidence import ProbeSeen
+from gateway.channels import Channel
 from gateway.egress.probing import VERIFICATION, Probe, Purpose, Sample, echoed
 from gateway.errors import CallerError
 from gateway.event import Direction
 from gateway.http.endpoint_items import probe_item
 from gateway.http.endpoints import ENDPOINT_ID, WRITE_ERRORS, asked_of, done_of, endpoints_of, find
-from gateway.http.guard import Call, not_found
+from gateway.http.guard import Call, find_surely, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.reading import read_members
@@ -149,14 +150,8 @@ async def _probe(call: Call, endpoint: Endpoint, purpose: Purpose, made: Sample,
 
 async def _sample(call: Call, endpoint: Endpoint, members: Mapping[str, Any]) -> Sample:
     """A sample of the type that is asked for, else of the first that goes there."""
-    direction: Direction = "inbound" if call.of_house else "outbound"
-    known = {one.event_type: one for one in call.snapshot.channels(call.partner.slug, direction)}
-    names = [*sorted(known), *operational.types()]
-    wanted = members.get("type") or next((name for name in names if endpoint.listens_to(name)), None)
-    if not isinstance(wanted, str) or wanted not in names:
-        text = f"There is no such type to be sent; those that it may get are: {', '.join(names)}."
-        raise CallerError("event_type_unknown", text)
-    channel, kind = known.get(wanted), operational.kind_of(wanted)
+    wanted, channel = await find_surely(call, lambda known: _type_of_sample(known, endpoint, members))
+    kind = operational.kind_of(wanted)
     address = ""
     if channel is not None:
         newest = channel.versions[0]
@@ -170,3 +165,15 @@ async def _sample(call: Call, endpoint: Endpoint, members: Mapping[str, Any]) ->
     written = await asyncio.get_running_loop().run_in_executor(None, make)
     data = json.dumps(json.loads(written), ensure_ascii=False, separators=(",", ":")).encode()
     return Sample(wanted, data, address)
+
+
+def _type_of_sample(call: Call, endpoint: Endpoint, members: Mapping[str, Any]) -> tuple[str, Channel | None]:
+    """The type, and its channel; None: one of the gateway's own."""
+    direction: Direction = "inbound" if call.of_house else "outbound"
+    known = {one.event_type: one for one in call.snapshot.channels(call.partner.slug, direction)}
+    names = [*sorted(known), *operational.types()]
+    wanted = members.get("type") or next((name for name in names if endpoint.listens_to(name)), None)
+    if not isinstance(wanted, str) or wanted not in names:
+        text = f"There is no such type to be sent; those that it may get are: {', '.join(names)}."
+        raise CallerError("event_type_unknown", text)
+    return wanted, known.get(wanted)

@@ -4,9 +4,9 @@ What belongs to others is answered exactly as what does not exist.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -27,6 +27,8 @@ from partners.credential import Role, Scope
 from partners.directory import Directory
 from partners.endpoint import ALL, house_of
 from partners.partner import Partner
+
+T = TypeVar("T")
 
 Side = Literal["open", "own", "named", "new", "house", "log", "registry", "private"]
 """Whose resource a path names.
@@ -96,12 +98,34 @@ class Call:
         """Whose endpoints it is about."""
         return house_of(self.slug) if self.of_house else self.slug
 
+    async def anew(self) -> "Call":
+        """The same call by what is known now, after a new look: before anything is refused as unknown.
+
+        Another process may have made it a moment ago; see `Catalog.look_again`.
+        """
+        return replace(self, snapshot=await self.doors.catalog.look_again())
+
     def part(self, name: str) -> str:
         """A part of the path."""
         return str(self.request.path_params[name])
 
 
 Answer = Callable[[Call], Awaitable[Response]]
+
+
+async def find_surely(call: Call, find: Callable[[Call], T]) -> T:
+    """What `find` finds by what is known; where it refuses, by what is known after a new look.
+
+    For what is judged by the snapshot. Raises as `find`.
+    """
+    try:
+        return find(call)
+    except CallerError:
+        newer = await call.anew()
+        if newer.snapshot is call.snapshot:
+            raise
+    return find(newer)
+
 
 _WITH_BODIES: Final = frozenset({"PATCH", "POST", "PUT", "DELETE"})
 _EVENTS: Final = ("/v1/events", "/v1/partners/{p}/events")
@@ -140,7 +164,7 @@ class Gate:
 
 
 async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> Call:
-    """Let a request in, or refuse it.
+    """Let a request in, or refuse it. Who or what is not known is looked for once more before it is refused.
 
     Steps: 1. who calls, as the head has it, and proxies that are believed, and whether it asks too fast;
     2. a partner's credential finds nothing under names; 3. the role; 4. the partner in the path; 5. the
@@ -164,7 +188,9 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
         raise StoreError("store_unavailable", "the partners have not been read from the database yet")
     _verify_heard(doors)
     # 1.
-    candidate = await _identified(gate, doors, request, snapshot)
+    known = snapshot.directory
+    candidate = await _identified(gate, doors, request, known)
+    snapshot = doors.catalog.current
     caller = candidate.caller
     pace = doors.paces.take(caller.credential.id) if _is_paced(gate) else {}
     # 2. Not even its own name: the answer must not tell which names exist.
@@ -176,19 +202,24 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 4.
     owner = caller.partner
     if gate.side in {"named", "new"}:
-        owner = snapshot.directory.partner(str(request.path_params["p"]))
+        slug = str(request.path_params["p"])
+        owner = snapshot.directory.partner(slug)
         if owner is None and gate.side == "named":
-            raise not_found()
+            snapshot = await doors.catalog.look_again()
+            owner = snapshot.directory.partner(slug)
+            if owner is None:
+                raise not_found()
     # 5.
     if gate.scope is not None and gate.scope not in caller.scopes:
         raise CallerError("scope_missing", f"This needs a credential with the scope {gate.scope}.")
     # 6. The registry's clients send what newer registries know: it reads its own.
     query = {} if gate.side == "registry" else read_query(raw_query, gate.offered)
     # 7.
-    still = partial(_verify_still, candidate, doors, gate, snapshot.directory)
+    still = partial(_verify_still, candidate, doors, gate, known)
     if candidate.owed:
         caller, request = await _confirmed(candidate, doors, request, gate)
-        still()
+    # Also without a body: by a look that was waited for, the caller may be one that was revoked.
+    still()
     # 8. The right to audit does not end with the exchange: history, log and evidence stay.
     if caller.partner is not None and _ends_with_exchange(gate):
         verify_standing(caller.partner)
@@ -221,6 +252,10 @@ def not_found() -> CallerError:
     return CallerError("not_found", "There is no such thing, or it is not yours.")
 
 
+async def _later(doors: Doors) -> Directory:
+    return (await doors.catalog.look_again()).directory
+
+
 def _is_paced(gate: Gate) -> bool:
     """What is read and managed: events and streams have limits of their own.
 
@@ -249,11 +284,12 @@ def _shown(request: Request, *, is_event: bool) -> Shown:
     )
 
 
-async def _identified(gate: Gate, doors: Doors, request: Request, snapshot: Snapshot) -> Candidate:
+async def _identified(gate: Gate, doors: Doors, request: Request, known: Directory) -> Candidate:
     """Who calls, as the head has it; kept with the request, for the log, is what is proved of that."""
     shown = doors.proxies.seen(_shown(request, is_event=gate.is_event))
     request.scope[PEER] = shown.peer
-    candidate = await doors.callers.identify(shown, snapshot.directory, now=doors.clock())
+    later = partial(_later, doors)
+    candidate = await doors.callers.identify(shown, known, now=doors.clock(), later=later)
     if not candidate.owed:
         request.scope[CALLER] = candidate.caller
     return candidate

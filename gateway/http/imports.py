@@ -14,7 +14,7 @@ from gateway.http.body_stream import read_stream
 from gateway.http.cursor import open_cursor
 from gateway.http.doors import event_cap
 from gateway.http.events import essence_of, read_headers, verify_sendable
-from gateway.http.guard import Call, not_found
+from gateway.http.guard import Call, find_surely, not_found
 from gateway.http.import_items import import_item, result_item
 from gateway.http.once import read_key
 from gateway.http.pages import newest_first, sealed_page
@@ -56,7 +56,7 @@ async def create_import(call: Call) -> Response:
     """Receive a body, piece by piece; answered once all of it is durable."""
     verify_sendable(call)
     headers = read_headers(call)
-    wish = _wish(call, headers)
+    wish, call = await find_surely(call, lambda known: (_wish(known, headers), known))
     announced = headers.get("content-length", "")
     is_told = announced.isascii() and announced.isdigit()
     values, intake = call.doors.values, call.doors.intake

@@ -18,7 +18,7 @@ from gateway.egress.undelivered import find_holds
 from gateway.errors import CallerError
 from gateway.http import deliveries_told as telling
 from gateway.http.delivery_items import replay_item
-from gateway.http.guard import Call, not_found
+from gateway.http.guard import Call, find_surely, not_found
 from gateway.http.once import ERRORS as ONCE_ERRORS
 from gateway.http.once import KEY, REPLAYED, Done, once
 from gateway.http.pages import newest_first, sealed_page
@@ -62,7 +62,7 @@ async def create_replay(call: Call) -> Response:
 
     async def begin(administration: Administration) -> Replay:
         # Here, since a repeat has its answer whatever became of endpoint or broker meanwhile.
-        wish = _wish(call, members)
+        wish = await find_surely(call, lambda known: _wish(known, members))
         stretches = await _stretches(call, wish)
         return await administration.change(
             lambda session, scribe: redelivery.begin_replay(

@@ -17,7 +17,7 @@ from gateway.errors import CallerError
 from gateway.http import event_stream
 from gateway.http.content import look_at
 from gateway.http.event_stream import EventStream, Terms
-from gateway.http.guard import Call
+from gateway.http.guard import Call, find_surely
 from gateway.http.negotiation import preferred
 from gateway.http.parameters import limit, wait_seconds
 from gateway.http.shapes import DIRECTION, FLAG, TEXT, ref, text
@@ -98,7 +98,7 @@ WHICH_WAY: Final = Parameter(
 async def read_stream(call: Call) -> Response:
     """A partner reads what we send it; our side reads either direction."""
     form = preferred(call.request.headers.getlist("accept"), (JSON, event_stream.MEDIA_TYPE))
-    tap = tap_of(call)
+    tap = await find_surely(call, tap_of)
     bound = bound_of(tap)
     answer = _page if form == JSON else _events
     try:

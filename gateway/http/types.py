@@ -10,7 +10,7 @@ from starlette.responses import Response
 from gateway import operational
 from gateway.channels import Channel
 from gateway.event import Direction
-from gateway.http.guard import Call, not_found
+from gateway.http.guard import Call, find_surely, not_found
 from gateway.http.pages import page_response
 from gateway.http.parameters import choice
 from gateway.http.shapes import ANY, DIRECTION, ref, text, word
@@ -60,7 +60,7 @@ async def list_types(call: Call) -> Response:
 )
 async def show_type(call: Call) -> Response:
     """One type, in each direction that has it."""
-    lines = _channels(call, None)
+    lines = await find_surely(call, lambda known: _channels(known, None))
     return json_response(
         {"type": lines[0].event_type, "directions": [_item(call, channel) for channel in lines]}
     )
@@ -84,7 +84,7 @@ async def show_type(call: Call) -> Response:
 async def show_type_schema(call: Call) -> Response:
     """The newest accepted schema of a type: its text, or as JSON Schema of its data in JSON."""
     form = choice(call.query, "as", ("avro", "jsonschema"), "avro")
-    channel = _channel(call)
+    channel = await find_surely(call, _channel)
     newest = channel.versions[0]
     if form == "jsonschema":
         path = _path(call, channel, "schema")
@@ -112,7 +112,7 @@ async def show_type_schema(call: Call) -> Response:
 )
 async def show_type_sample(call: Call) -> Response:
     """Data of a type as its sender may write it: valid, always the same, made from the newest schema."""
-    channel = _channel(call)
+    channel = await find_surely(call, _channel)
     root = channel.versions[0].schema.root
     make = partial(sample, root, flavour=channel.line.terms.json)
     text = await asyncio.get_running_loop().run_in_executor(None, make)

@@ -127,7 +127,7 @@ class Ingress:
             return [away] * len(submission.items)
         if words := self.distrust():
             return [Failed("clock_untrusted", f"{words}.")] * len(submission.items)
-        snapshot = self.catalog.current
+        snapshot = await self._snapshot(submission)
         outcomes: list[Outcome]
         try:
             checked, unfit = await self._check(submission, snapshot)
@@ -149,6 +149,16 @@ class Ingress:
                 async with asyncio.timeout_at(deadline + 0.1):
                     await self.refusals.note(submission, outcomes, self.circumstances(submission))
         return outcomes
+
+    async def _snapshot(self, submission: Submission) -> Snapshot:
+        """By what the events are judged: where a type is not known, by a new look, before it is refused."""
+        known = self.catalog.current
+        types = {one.type for one in submission.items if isinstance(one, Draft) and one.type is not None}
+        if submission.channel is not None:
+            return known
+        whose = (submission.partner, submission.direction)
+        is_known = all(known.channel(whose[0], one, whose[1]) is not None for one in types)
+        return known if is_known else await self.catalog.look_again()
 
     async def _check(self, submission: Submission, snapshot: Snapshot) -> tuple[list[_Checked], _Unfit]:
         """Prepare each item; beside that, those that are refused but have an id: they may have a claim."""
