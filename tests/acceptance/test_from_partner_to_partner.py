@@ -1,12 +1,16 @@
 """What one partner sends reaches the other that its contract names, over a kill; both logs tell of it."""
 
 import json
+from collections.abc import Mapping
 from functools import partial
+
+import pytest
 
 from gateway.standard_webhooks import parse_secret, verify_message
 from tests.acceptance.hook import Hook, listening
 from tests.acceptance.journeys import until
 from tests.acceptance.running import CONTRACT, ORDER, Gateway, take
+from tests.webhook_page import verifier
 
 ACME = CONTRACT.replace("key: /customer}", "key: /customer, forward: {to: globex, as: order.received}}")
 RECEIVED = {
@@ -58,6 +62,14 @@ def whole_history(gateway: Gateway, partner: str, state: str) -> dict[str, str]:
     return told()
 
 
+def verify_as_documented(headers: Mapping[str, str], body: bytes, jwks: object) -> None:
+    """As the page's verifier has it: globex says whose events are forwarded to it."""
+    verify, now = verifier()["verify_webhook"], int(headers["webhook-timestamp"])
+    assert verify(headers, body, jwks, "globex", now=now, senders=["acme"])["type"] == "order.received"
+    with pytest.raises(ValueError, match="another partner"):
+        verify(headers, body, jwks, "globex", now=now, senders=["initech"])
+
+
 def test_an_event_goes_on_to_another_partner_over_a_kill(gateway: Gateway) -> None:
     refs: dict[str, str] = {}
     with listening() as hook:
@@ -80,9 +92,11 @@ def test_an_event_goes_on_to_another_partner_over_a_kill(gateway: Gateway) -> No
         delivered = whole_history(gateway, "globex", "delivered")
         with gateway.operator() as operator:
             timeline = operator.get(f"/v1/partners/acme/history/{refs['A-0']}").json()
+            jwks = operator.get("/.well-known/jwks.json").json()
     assert forwarded == delivered == refs
     for headers, body in hook.posts:
         verify_message(headers, body, [secret], now_seconds=int(headers["webhook-timestamp"]))
+        verify_as_documented(headers, body, jwks)
     bodies = {one["id"]: one for one in hook.events()}
     assert bodies.keys() == refs.keys()
     assert bodies["A-3"]["source"] == "/partners/acme"

@@ -12,6 +12,7 @@ from gateway.standard_webhooks import parse_secret, verify_message
 from tests.acceptance.hook import listening
 from tests.acceptance.journeys import Operator, until
 from tests.acceptance.running import Gateway, take
+from tests.webhook_page import verifier
 
 OURS = "/v1/partners/acme/house-endpoints"
 
@@ -43,11 +44,14 @@ def test_a_team_is_called_with_what_the_partner_sends(gateway: Gateway) -> None:
             until(lambda: acme.get(before.json()["links"]["self"]).json()["proof"] == "logged")
             history = acme.get("/v1/history").text
             deliveries = acme.get("/v1/deliveries").text
+            jwks = acme.get("/.well-known/jwks.json").json()
     by_id = {json.loads(body)["id"]: (headers, body) for headers, body in hook.posts[:2]}
     assert by_id.keys() == {"A-2", "A-3"}
     for event_id, (headers, body) in by_id.items():
         assert headers["webhook-id"] == refs[event_id]
-        verify_message(headers, body, [secret], now_seconds=int(headers["webhook-timestamp"]))
+        now = int(headers["webhook-timestamp"])
+        verify_message(headers, body, [secret], now_seconds=now)
+        assert verifier()["verify_webhook"](headers, body, jwks, "acme", now=now, senders=["acme"])
     assert theirs == []
     assert shown["url"] == hook.url
     for text in (history, deliveries):

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,20 +10,14 @@ from typing import Any
 import pytest
 import standardwebhooks
 
+from audit.ref import format_ref
+from gateway.event import EventKey
 from gateway.standard_webhooks import parse_secret, read_message
+from tests.webhook_page import PAGE, verifier
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs" / "webhooks.md").read_text()
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "webhooks.json").read_text())
 CASES = VECTORS["cases"]
-
-
-def verifier() -> dict[str, Any]:
-    found = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    assert found is not None
-    space: dict[str, Any] = {}
-    exec(compile(found[1], "docs/webhooks.md", "exec"), space)  # noqa: S102 - the page's own code
-    return space
 
 
 def headers_of(case: dict[str, Any]) -> dict[str, str]:
@@ -79,6 +72,18 @@ def test_a_whole_event_is_read_and_an_old_one_is_not() -> None:
         space["verify_v1a"](
             headers_of(case), body, {"keys": [{**VECTORS["jwks"]["keys"][0], "purpose": "x"}]}, now=at
         )
+
+
+def test_what_another_partner_sent_is_named_after_its_sender() -> None:
+    """Forwarded events, and all that an endpoint of the house gets: the receiver says whose it takes."""
+    verify = verifier()["verify_recipient"]
+    named = format_ref(EventKey("acme", "inbound", "/partners/acme", "A-1").ref())
+    told = ("/partners/acme", "A-1")
+    verify(named, "globex", *told, senders=["other", "acme"])
+    verify(named, "acme", *told, senders=["acme"])
+    for partner, senders in (("globex", []), ("globex", ["other"]), ("acme", [])):
+        with pytest.raises(ValueError, match="another partner"):
+            verify(named, partner, *told, senders=senders)
 
 
 def test_the_page_shows_the_first_vector() -> None:
