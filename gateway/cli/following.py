@@ -41,7 +41,7 @@ def follow(call: Invocation, client: Client, path: str, params: Params) -> Itera
                     last, seconds = sign.cursor or last, _FIRST_SECONDS
                     yield sign
         except (AnswerError, ProblemError, UnreachableError) as error:
-            if not last or not _may_pass(error):
+            if not last or not may_pass(error):
                 raise
         call.output.note("the stream was cut; it is taken up again")
         call.around.pause(seconds)
@@ -61,7 +61,8 @@ def signs(lines: Iterable[bytes]) -> Iterator[Sign]:
         fields = {}
 
 
-def _may_pass(error: AnswerError | ProblemError | UnreachableError) -> bool:
+def may_pass(error: AnswerError | ProblemError | UnreachableError) -> bool:
+    """Whether who follows asks again: nobody answers for the moment, or the answer says so."""
     match error:
         case UnreachableError():
             return True

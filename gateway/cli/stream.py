@@ -11,9 +11,9 @@ import typer
 
 from gateway.cli.client import Client, under
 from gateway.cli.command import Invocation, command
-from gateway.cli.errors import AnswerError
+from gateway.cli.errors import AnswerError, ProblemError, UnreachableError
 from gateway.cli.exits import Exit
-from gateway.cli.following import follow
+from gateway.cli.following import follow, may_pass
 from gateway.cli.plain_text import clean
 
 _WORD_SECONDS: Final = 5.0
@@ -75,12 +75,16 @@ class Reach:
 
 @dataclass(slots=True)
 class _Reader:
-    """A consumer that acknowledges what was printed; one without a name says nothing."""
+    """A consumer that acknowledges what was printed; one without a name says nothing.
+
+    `is_patient`: a word that does not arrive for the moment is said again with the next one.
+    """
 
     call: Invocation
     client: Client
     path: str | None
     filter: Mapping[str, str | int | bool | None]
+    is_patient: bool = False
     _cursor: str = field(default="", init=False)
     _said_at: float = field(default=0.0, init=False)
 
@@ -88,14 +92,22 @@ class _Reader:
         """All before the cursor was printed; said if the last word is so many seconds ago."""
         self._cursor = cursor or self._cursor
         if self.call.around.ticks() - self._said_at >= seconds:
-            self.say()
+            try:
+                self.say()
+            except (AnswerError, ProblemError, UnreachableError) as error:
+                if not self.is_patient or not may_pass(error):
+                    self._cursor = ""
+                    raise
+                # Asking took its time: events are printed before it is asked again.
+                self._said_at = self.call.around.ticks()
+                self.call.output.note("the place of the consumer could not be kept; it is told again")
 
     def say(self) -> None:
-        """Acknowledge, if there is anything new."""
-        cursor, self._cursor = self._cursor, ""
-        if self.path is not None and cursor:
+        """Acknowledge, if there is anything new; until that has succeeded it is new."""
+        if self.path is not None and self._cursor:
             self._said_at = self.call.around.ticks()
-            self.client.put(self.path, json.dumps({"cursor": cursor}).encode(), params=self.filter)
+            self.client.put(self.path, json.dumps({"cursor": self._cursor}).encode(), params=self.filter)
+        self._cursor = ""
 
 
 def register(app: typer.Typer) -> None:
@@ -111,7 +123,7 @@ def stream(call: Invocation, partner: Whose = None, *, reach: Reach) -> Exit | N
     with call.client() as client:
         path = under(partner, "stream")
         named = None if reach.consumer is None else under(partner, "stream", "consumers", reach.consumer)
-        reader = _Reader(call, client, named, reach.filter())
+        reader = _Reader(call, client, named, reach.filter(), is_patient=reach.follow)
         (_follow if reach.follow else _read)(call, client, path, reach, reader)
     return None
 

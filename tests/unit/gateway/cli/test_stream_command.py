@@ -1,7 +1,9 @@
 import json
 import re
+from itertools import count
 
 import httpx
+import pytest
 
 from tests.unit.gateway.cli.conftest import Canned, Desk, Shell, problem
 
@@ -147,6 +149,45 @@ def test_a_consumer_that_follows_has_its_last_word_at_ctrl_c(shell: Shell) -> No
     word = canned.asked[-1]
     assert (word.method, word.url.path) == ("PUT", "/v1/partners/acme/stream/consumers/main")
     assert json.loads(word.content) == {"cursor": "c2"}
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        [problem(503, "store_unavailable", retry="later")] * 5,
+        [httpx.ReadError("cut")],
+        [httpx.Response(502, text="<h1>Bad Gateway</h1>")],
+    ],
+    ids=["problem", "cut", "proxy"],
+)
+def test_who_follows_goes_on_where_a_place_cannot_be_kept_and_says_it_later(
+    shell: Shell, trouble: list[httpx.Response | Exception]
+) -> None:
+    kept = httpx.Response(200)
+    canned = Interrupted(streamed(event(1), event(2)), *trouble, kept, streamed(event(3)), kept)
+    shell.transport, shell.ticks = canned, count(10, 10).__next__
+    ended = shell.run("stream", "--follow", "--consumer", "main")
+    assert ended.code == 130
+    assert [line.split()[-1] for line in ended.out.splitlines()[::2]] == ["1?", "2?", "3?"]
+    assert "the place of the consumer could not be kept" in ended.err
+    words = [one for one in canned.asked if one.method == "PUT"]
+    assert [json.loads(one.content)["cursor"] for one in words[-2:]] == ["c2", "c3"]
+
+
+def test_a_last_word_that_failed_before_is_tried_at_the_end(shell: Shell) -> None:
+    canned = Interrupted(streamed(event(1)), httpx.ReadError("cut"), httpx.Response(200))
+    canned.left = 2
+    shell.transport, shell.ticks = canned, count(10, 10).__next__
+    assert shell.run("stream", "--follow", "--consumer", "main").code == 130
+    assert [one.method for one in canned.asked] == ["GET", "PUT", "PUT"]
+    assert json.loads(canned.asked[-1].content) == {"cursor": "c1"}
+
+
+def test_a_place_that_is_refused_ends_it(shell: Shell) -> None:
+    canned = Canned(streamed(event(1), event(2)), problem(403, "scope_missing", retry="no"))
+    shell.transport, shell.ticks = canned, count(10, 10).__next__
+    assert shell.run("stream", "--follow", "--consumer", "main").code == 3
+    assert [one.method for one in canned.asked] == ["GET", "PUT"]
 
 
 async def test_a_consumer_goes_on_behind_what_was_printed(desk: Desk) -> None:
