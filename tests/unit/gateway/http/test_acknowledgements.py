@@ -96,6 +96,20 @@ async def test_a_statement_is_in_the_log_once_and_proves_what_it_says(
     assert shown.status_code == 200
 
 
+async def test_another_statement_is_no_repeat_of_one_that_was_kept(
+    house: House, client: httpx.AsyncClient
+) -> None:
+    tried(house, delivery(house, "A-11"), Delivered())
+    path = path_of(house, "A-11")
+    made = await client.post(path, content=said(house, "A-11"), headers=JOSE)
+    assert made.status_code == 201, made.text
+    other = said(house, "A-11", content_sha256="33" * 32)
+    for query in ("", "?dry_run=true"):
+        refused = await client.post(f"{path}{query}", content=other, headers=JOSE)
+        assert (refused.status_code, refused.json().get("code")) == (422, "acknowledgement_invalid")
+    assert len(entries(house, "A-11")) == 1
+
+
 async def test_the_delivery_shows_it_as_a_document_that_its_key_alone_proves(
     house: House, client: httpx.AsyncClient
 ) -> None:
