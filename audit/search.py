@@ -20,7 +20,7 @@ from audit.kinds import Kind
 from audit.listing import Place, Question, Span
 from audit.marks import mark_of, search_hash
 from audit.rows import EntryRow
-from audit.states import STATES, state_of
+from audit.states import STATES, newer_state, state_of
 from audit.store import entry_from
 
 MOST_ROWS: Final = 1000
@@ -349,7 +349,6 @@ def _fates(
             to = sent.setdefault(ref, {})
             before = to[endpoint].attempts if endpoint in to else 0
             to[endpoint] = Sent(endpoint, before + (kind is Kind.ATTEMPTED), state or code or "", at)
-        # A refused request with the id of an event that was accepted changes nothing about that event.
-        if state not in {"", "read"} and (state != "refused" or ref not in found):
-            found[ref] = state
+        if newer := newer_state(found.get(ref, ""), kind, code):
+            found[ref] = newer
     return found, sent

@@ -36,6 +36,14 @@ def state_of(kind: Kind, code: str | None) -> str:
     return ""
 
 
+def newer_state(known: str, kind: Kind, code: str | None) -> str:
+    """The state of an event that was `known` (empty: none yet), once one more entry of it is read."""
+    state = state_of(kind, code)
+    # A refused request with the id of an event that was accepted changes nothing about that event.
+    is_beside = state in {"", "read"} or (state == "refused" and known != "")
+    return known if is_beside else state
+
+
 def is_told_by(kind: Kind, state: str) -> bool:
     """Whether an entry of this kind, whatever its code, brings its event to the state."""
     return STATES[state] == (kind, None)

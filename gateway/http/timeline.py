@@ -10,6 +10,7 @@ from audit.errors import MalformedError
 from audit.evidence import Kind
 from audit.ref import format_ref
 from audit.search import Exchange
+from audit.states import newer_state, state_of
 from gateway.ingress.claims import Claim
 from gateway.ingress.unsequenced import Waiting
 from gateway.ingress.wording import accepted
@@ -109,13 +110,14 @@ def timeline_body(
     text = format_ref(ref)
     body: dict[str, object] = {"ref": text}
     if claim is not None and claim.state != "erased":
-        body |= _claimed(claim)
+        body |= _claimed(claim, _newest(entries))
     elif entries:
-        body |= _recorded(next((one for one in entries if one.kind not in _BESIDE), entries[0]))
+        first = next((one for one in entries if one.kind not in _BESIDE), entries[0])
+        body |= _recorded(first, _newest(entries))
     body["entries"] = [entry_item(one, erased) for one in entries]
-    first = next((why for one in entries if (why := _why(one, erased)) is not None), None)
-    if first is not None:
-        body |= {"state": "erased", "erased": first}
+    gone = next((why for one in entries if (why := _why(one, erased)) is not None), None)
+    if gone is not None:
+        body |= {"state": "erased", "erased": gone}
     body["deliveries"] = _deliveries(entries, names)
     is_logged = any(one.kind is Kind.ACCEPTED for one in entries) if claim is not None else bool(entries)
     body["proof"] = "logged" if is_logged else "pending"
@@ -143,8 +145,18 @@ def _why(entry: Entry, erased: Reasons) -> dict[str, object] | None:
     return {"at": format_instant(gone.at), "erasure": gone.erasure, "basis": gone.basis}
 
 
-def _claimed(claim: Claim) -> dict[str, object]:
+def _newest(entries: Sequence[Entry]) -> str:
+    """The state of the event, as lists have it; empty: its entries bring it to none."""
+    found = ""
+    for one in sorted(entries, key=lambda one: one.at):
+        found = newer_state(found, one.kind, one.code)
+    return found
+
+
+def _claimed(claim: Claim, newest: str) -> dict[str, object]:
+    """`newest`: by the log, which may not have the event yet, but what was refused under its id."""
     known = accepted(claim, duplicate=False)
+    own = "accepted" if claim.state == "confirmed" else "unconfirmed"
     subject, version, schema_id = known.schema
     record: dict[str, object] = {"topic": claim.topic, "partition": claim.partition}
     if claim.position is not None:
@@ -155,7 +167,7 @@ def _claimed(claim: Claim) -> dict[str, object]:
         "type": claim.type,
         "direction": claim.key.direction,
         "received_at": format_instant(claim.at),
-        "state": "accepted" if claim.state == "confirmed" else "unconfirmed",
+        "state": own if newest in {"", "refused"} else newest,
         "receipt": claim.receipt,
         "schema": {"subject": subject, "version": version, "id": schema_id},
         "contract": known.contract,
@@ -164,14 +176,14 @@ def _claimed(claim: Claim) -> dict[str, object]:
     }
 
 
-def _recorded(first: Entry) -> dict[str, object]:
+def _recorded(first: Entry, newest: str) -> dict[str, object]:
     return {
         "id": first.event_id,
         "source": first.source,
         "type": first.event_type,
         "direction": first.direction,
         "received_at": format_instant(first.at),
-        "state": first.kind.value.partition(".")[2],
+        "state": newest or state_of(first.kind, first.code) or None,
     }
 
 

@@ -38,7 +38,7 @@ def test_what_one_process_makes_the_other_takes_at_once(
                     files[f"kind{number}.avsc"] = json.dumps({**ORDER, "name": f"Kind{number}"})
                     one.agree(contract, files)
                     event = there.post(
-                        f"/v1/partners/acme/events/order.kind{number}", json=orders(number, 1)[0]
+                        f"/v1/partners/acme/events/order.kind{number}", json=orders(number, 1, "B")[0]
                     )
                     assert event.status_code == 201, event.text
                     page = partner.get("/v1/stream", params={"types": f"order.kind{number}"})

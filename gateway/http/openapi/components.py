@@ -203,7 +203,7 @@ _HISTORY: Final[Mapping[str, Shape]] = {
             "type": maybe(TEXT),
             "direction": maybe(DIRECTION),
             "received_at": INSTANT,
-            "state": TEXT,
+            "state": maybe(TEXT),
             "entries": listed(ref("Entry")),
             "deliveries": listed(ref("DeliverySummary")),
             "proof": word("logged", "pending"),

@@ -2,6 +2,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import update
@@ -13,9 +14,11 @@ from audit.proof import parse_proof
 from audit.receipt import parse_receipt
 from audit.ref import format_ref
 from audit.store import Pending
+from gateway.egress.delivery import Delivered, RetryAt
 from gateway.ingress.claims import Claim
 from gateway.rows import ClaimRow
 from tests.builders import CONTRACTS, ORIGIN, House, open_house
+from tests.unit.gateway.http.test_deliveries_over_http import ENDPOINTS, delivery, tried
 from tests.unit.gateway.ingress.test_unsequenced import take
 
 PATH = "/v1/events/order.placed"
@@ -323,3 +326,43 @@ async def test_what_is_no_reference_is_not_found(house: House) -> None:
         for ref in NO_REFS:
             for path in (f"/v1/history/{ref}", f"/v1/history/{ref}/proof"):
                 assert (await client.get(path)).status_code == 404, path
+
+
+async def test_an_event_alone_is_in_the_state_that_the_list_says(house: House) -> None:
+    """With a receipt of ours, and without one: what a team's own producer put on the topic."""
+    await house.world.apply(CONTRACTS.replace("{slug}", "acme") + ENDPOINTS)
+    await house.world.parts.catalog.refresh()
+    async with house.client("team") as client:
+        sent = await client.post(
+            "/v1/partners/acme/events/order.accepted",
+            json={"order_id": "S-1", "qty": 1},
+            headers={"ce-source": "/house", "ce-id": "S-1"},
+        )
+        assert sent.status_code == 201, sent.text
+        await client.get(f"{sent.headers['location']}?wait=10")
+    made = [delivery(house, name) for name in ("S-1", "S-2")]
+    for one in made:
+        tried(house, one, RetryAt(1), "timed_out")
+        tried(house, one, Delivered())
+    async with house.client("acme") as client:
+        for one in made:
+            path = f"/v1/history/{format_ref(one.ref)}"
+            alone: dict[str, Any] = {"entries": []}
+            while len(alone["entries"]) < 2 + (one is made[0]):
+                alone = (await client.get(path)).json()
+            (row,) = (await client.get("/v1/history", params={"id": one.event_id})).json()["items"]
+            assert (row["state"], alone["state"]) == ("delivered", "delivered")
+            assert ("receipt" in alone) == (one is made[0])
+
+
+async def test_what_was_refused_under_its_id_changes_nothing_about_an_event(house: House) -> None:
+    (ref,) = await send(house, 1)
+    async with house.client("acme") as client:
+        path = f"/v1/history/{ref}"
+        await client.get(f"{path}?wait=10")
+        refused = await client.post(PATH, json={"order_id": "H-0", "qty": 2})
+        assert refused.status_code == 409, refused.text
+        alone: dict[str, Any] = {"entries": []}
+        while len(alone["entries"]) < 2:
+            alone = (await client.get(path)).json()
+    assert alone["state"] == "accepted"
