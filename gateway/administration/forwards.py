@@ -46,7 +46,9 @@ def check_forwards(
         where = f"{pointer_to('sends', line.terms.event_type)}/forward"
         theirs = _received(session, way.to, coming.get(way.to))
         if theirs is None:
-            text = f"there is no partner {way.to}, or it is closed: apply its contract first"
+            text = f"there is no partner {way.to}: apply its contract first"
+            if store.partner(session, way.to) is not None:
+                text = f"{way.to} is closed, and receives nothing any more: remove the forward"
             problems.append(file.problem(f"{where}/to", "reference", text))
         elif way.event_type not in theirs:
             text = f"{way.to} receives no {way.event_type}: add it to its contract first"

@@ -101,11 +101,13 @@ async def read_stream(call: Call) -> Response:
     tap = await find_surely(call, tap_of)
     bound = bound_of(tap)
     answer = _page if form == JSON else _events
+    # Asked before there is a gap, so that nobody hears on the day of one that it was asked for wrongly.
+    may_begin_anew = is_told_anew(call)
     try:
         try:
             return await answer(call, tap, partial(beginning_of, call, tap, bound))
         except CallerError as error:
-            if error.code != "cursor_expired" or not is_told_anew(call):
+            if error.code != "cursor_expired" or not may_begin_anew:
                 raise
         return await answer(call, tap, partial(beginning_anew, call, tap))
     except CallerError as error:

@@ -34,6 +34,7 @@ def test_what_one_process_makes_the_other_takes_at_once(
                     replay = {"since": "1h", "endpoint": made["id"]}
                     answer = there.post("/v1/partners/acme/replays", json=replay)
                     assert answer.status_code == 202, answer.text
+                    there.delete(f"/v1/partners/acme/replays/{answer.json()['id']}").raise_for_status()
                     contract += f"  order.kind{number}: {{schema: kind{number}.avsc, id: /order_id}}\n"
                     files[f"kind{number}.avsc"] = json.dumps({**ORDER, "name": f"Kind{number}"})
                     one.agree(contract, files)

@@ -9,6 +9,7 @@ import pytest
 from gateway.administration.desk import ContractText, Wish
 from gateway.administration.outcome import ContractOutcome
 from gateway.errors import CallerError
+from partners import onboarding
 from tests.world import CONTRACT, OPERATOR, ORDER, World, running
 
 FORWARDING = CONTRACT.replace("key: /customer}", "key: /customer, forward: {to: globex, as: order.received}}")
@@ -51,6 +52,20 @@ async def test_a_partner_or_a_type_that_is_not_there_is_refused_at_its_place(tmp
     assert "there is no partner globex" in pointers[0]
     assert "/sends/order.placed/forward/as" in pointers[1]
     assert "globex receives no order.received" in pointers[1]
+
+
+async def test_a_forward_to_a_closed_partner_is_to_be_removed(tmp_path: Path) -> None:
+    async with running(tmp_path) as world:
+        await put(world, GLOBEX, received())
+        await put(world, FORWARDING, ORDER)
+        await world.parts.ground.database.write(
+            lambda session: onboarding.set_partner_state(session, "globex", "closed")
+        )
+        with pytest.raises(CallerError) as closed:
+            await put(world, FORWARDING.replace("name: Acme", "name: The Acme"), ORDER, dry_run=True)
+    text = str(closed.value.members)
+    assert "globex is closed, and receives nothing any more: remove the forward" in text
+    assert "apply its contract first" not in text
 
 
 async def test_a_schema_that_cannot_read_it_blocks_the_sender(tmp_path: Path) -> None:

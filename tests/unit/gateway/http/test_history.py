@@ -347,11 +347,14 @@ async def test_an_event_alone_is_in_the_state_that_the_list_says(house: House) -
     async with house.client("acme") as client:
         for one in made:
             path = f"/v1/history/{format_ref(one.ref)}"
-            alone: dict[str, Any] = {"entries": []}
-            while len(alone["entries"]) < 2 + (one is made[0]):
+            for _ in range(200):
                 alone = (await client.get(path)).json()
-            (row,) = (await client.get("/v1/history", params={"id": one.event_id})).json()["items"]
-            assert (row["state"], alone["state"]) == ("delivered", "delivered")
+                rows = (await client.get("/v1/history", params={"id": one.event_id})).json()["items"]
+                if len(alone.get("entries", ())) > 1 and rows[0]["state"] == alone["state"]:
+                    break
+            # The relay, which finds nobody at the endpoint, may have had the last word.
+            assert alone["state"] in {"delivered", "retry"}
+            assert rows[0]["state"] == alone["state"]
             assert ("receipt" in alone) == (one is made[0])
 
 

@@ -148,6 +148,9 @@ async def test_a_consumer_whose_place_is_gone_goes_on_where_from_says(
         word = {"cursor": page["cursor"]}
         said = await client.put("/v1/stream/consumers/desk?types=order.accepted", json=word)
         assert said.is_success, said.text
+        for more in ({"over_gap": "true"}, {"over_gap": "yes", "from": "now"}):
+            early = await client.get("/v1/stream", params={**wanted, **more}, headers=headers)
+            assert (early.status_code, early.json()["code"]) == (400, "parameter_invalid"), "before any gap"
         monkeypatch.setattr(Consumers, "find", found)
         for more in ({}, {"from": "earliest"}, {"from": "now"}):
             refused = await client.get("/v1/stream", params={**wanted, **more}, headers=headers)
