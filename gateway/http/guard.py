@@ -202,13 +202,7 @@ async def admit(gate: Gate, doors: Doors, request: Request, request_id: str) -> 
     # 4.
     owner = caller.partner
     if gate.side in {"named", "new"}:
-        slug = str(request.path_params["p"])
-        owner = snapshot.directory.partner(slug)
-        if owner is None and gate.side == "named":
-            snapshot = await doors.catalog.look_again()
-            owner = snapshot.directory.partner(slug)
-            if owner is None:
-                raise not_found()
+        owner, snapshot = await _named(gate, doors, str(request.path_params["p"]), snapshot)
     # 5.
     if gate.scope is not None and gate.scope not in caller.scopes:
         raise CallerError("scope_missing", f"This needs a credential with the scope {gate.scope}.")
@@ -250,6 +244,18 @@ def _ends_with_exchange(gate: Gate) -> bool:
 def not_found() -> CallerError:
     """The one answer for what is foreign, unknown or malformed."""
     return CallerError("not_found", "There is no such thing, or it is not yours.")
+
+
+async def _named(gate: Gate, doors: Doors, slug: str, known: Snapshot) -> tuple[Partner | None, Snapshot]:
+    """The partner in the path, and by which snapshot; None: it need not exist yet."""
+    owner = known.directory.partner(slug)
+    if owner is not None or gate.side == "new":
+        return owner, known
+    known = await doors.catalog.look_again()
+    owner = known.directory.partner(slug)
+    if owner is None:
+        raise not_found()
+    return owner, known
 
 
 async def _later(doors: Doors) -> Directory:
