@@ -19,7 +19,7 @@ from tests.dossier import CONTENT, RECEIVER, SENDER, dossier, pem
 from tests.made_logs import database_at, exported, grow, mixed
 from tests.unit.audit.anchors import ANCHOR, ANCHOR_SIGNER, SEEN_AT, WITNESSES, Anchor
 from tests.unit.audit.builders import LOG_SIGNER, ORIGIN, RECEIPT_SIGNER, papers
-from tests.unit.audit.test_deceit import FORGED, MINE, OTHER, accepted, entries, record
+from tests.unit.audit.test_verify_deceit import FORGED, MINE, OTHER, accepted, entries, record
 from tests.unit.gateway.cli.conftest import Ended, Shell
 
 NOW = SEEN_AT + 60
