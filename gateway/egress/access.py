@@ -1,8 +1,9 @@
 """What a POST needs beside its signature, since its endpoint demands it: fields, a token, a certificate.
 
 Opened where it is used and kept in memory only. A token is fetched through the dialler, once at a time, kept
-until shortly before it ends, and forgotten when the endpoint refuses it. Never logged, never in an error: a
-secret, a token, or what a token server says.
+until shortly before it ends, and forgotten when the endpoint refuses it; the next one comes RETRY_MS after
+that one was asked for at the earliest, so that who refuses every token makes few questions. Never logged,
+never in an error: a secret, a token, or what a token server says.
 
 Source: RFC 6749, sections 2.3.1, 4.4 and 5.1; RFC 6750, section 2.1.
 """
@@ -36,7 +37,10 @@ TOKEN_SECONDS: Final = 5.0
 """For a token to come; what it took is taken from the attempt's own deadline."""
 
 RETRY_MS: Final = 5_000
-"""A token server that gave none is asked again after so long, however many deliveries wait."""
+"""A token server that gave none, or one that was refused, is asked again after so long at the earliest.
+
+However many deliveries wait.
+"""
 
 UNSAID_SECONDS: Final = 300
 """How long a token is good whose server does not say."""
@@ -62,13 +66,17 @@ class TokenServers(Protocol):
 
 @dataclass(eq=False, slots=True)
 class _Opened:
-    """What one endpoint demands, in clear. Unix milliseconds; `token` empty: there is none."""
+    """What one endpoint demands, in clear. Unix milliseconds; `token` empty: there is none.
+
+    `asked_at`: when a token was asked for last. `failed_at`: as that, where none came or it was refused.
+    """
 
     sealed: bytes = field(repr=False)
     access: EndpointAccess
     tls: ssl.SSLContext | None
     token: str = field(default="", repr=False)
     until: int = 0
+    asked_at: int = 0
     failed_at: int | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -99,23 +107,30 @@ class AccessBook:
         outgoing = replace(outgoing, tls=opened.tls)
         match opened.access.demand:
             case StaticHeaders(fields):
-                return replace(outgoing, headers=(*outgoing.headers, *fields))
+                taken = {name.lower() for name, _ in fields}
+                others = (one for one in outgoing.headers if one[0].lower() not in taken)
+                return replace(outgoing, headers=(*others, *fields))
             case OauthGrant() as grant:
                 loop = asyncio.get_running_loop()
                 begun = loop.time()
                 token = await self._token(endpoint, opened, grant)
                 spent_ms = int((loop.time() - begun) * 1000)
-                field_ = ("Authorization", f"Bearer {token}")
-                dressed = replace(outgoing, headers=(*outgoing.headers, field_), spent_ms=spent_ms)
+                shown = _shown(token)
+                dressed = replace(outgoing, headers=(*outgoing.headers, shown), spent_ms=spent_ms)
                 return dressed if token else None
             case _:
                 return outgoing
 
-    def hear(self, endpoint: Endpoint, status: int) -> None:
-        """What the endpoint answered: a token that it refuses is not shown to it again."""
+    def hear(self, endpoint: Endpoint, dressed: Outgoing | None, status: int) -> None:
+        """What the endpoint answered to what `dress` gave: a token that it refuses is not shown to it again.
+
+        One that was fetched meanwhile stays.
+        """
         opened = self._opened.get(endpoint.id)
-        if status == _REFUSED and opened is not None:
-            opened.token = ""
+        if status != _REFUSED or opened is None or dressed is None or not opened.token:
+            return
+        if _shown(opened.token) in dressed.headers:
+            opened.token, opened.failed_at = "", opened.asked_at
 
     async def _open(self, endpoint: Endpoint) -> _Opened | None:
         if endpoint.access is None:
@@ -150,7 +165,8 @@ class AccessBook:
         return opened.token
 
     async def _fetch(self, endpoint: Endpoint, opened: _Opened, grant: OauthGrant) -> None:
-        opened.token, opened.failed_at = "", self._clock()
+        opened.token = ""
+        opened.asked_at = opened.failed_at = self._clock()
         try:
             async with asyncio.timeout(TOKEN_SECONDS):
                 asked = _question(grant, pool=endpoint.owner, tls=opened.tls)
@@ -166,6 +182,10 @@ class AccessBook:
         early = min(_EARLY_SECONDS, seconds // 5)
         opened.token, opened.failed_at = token, None
         opened.until = self._clock() + (seconds - early) * 1000
+
+
+def _shown(token: str) -> tuple[str, str]:
+    return "Authorization", f"Bearer {token}"
 
 
 def _tls_of(access: EndpointAccess) -> ssl.SSLContext | None:

@@ -93,7 +93,7 @@ class Poster:
         outgoing = replace(outgoing, headers=(*outgoing.headers, digest_header(outgoing.body)))
         dressed = await self._access.dress(outgoing, endpoint)
         answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
-        self._access.hear(endpoint, answer.status)
+        self._access.hear(endpoint, dressed, answer.status)
         self._posted()
         number = delivery.attempts + 1
         now = self._chance.clock()

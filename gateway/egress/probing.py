@@ -97,7 +97,7 @@ class Prober:
         outgoing = replace(outgoing, headers=(*outgoing.headers, *more))
         dressed = await self._access.dress(outgoing, where)
         answer = NO_TOKEN if dressed is None else await self._sender.send(dressed)
-        self._access.hear(where, answer.status)
+        self._access.hear(where, dressed, answer.status)
         digest = hashlib.sha256(outgoing.body).digest()
         return Probe(purpose, sample.event_type, message_id, digest, len(outgoing.body), answer)
 

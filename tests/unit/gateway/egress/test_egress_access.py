@@ -107,6 +107,13 @@ async def test_fields_go_with_the_post_and_never_show() -> None:
     assert "s3cret" not in repr(dressed)
 
 
+async def test_a_field_that_is_demanded_takes_the_place_of_one_that_was_chosen() -> None:
+    out = Outgoing(OUT.url, (*OUT.headers, ("x-api-key", "open")), OUT.body)
+    dressed = await book().dress(out, demanding({"kind": "headers", "headers": {"X-Api-Key": "k3y"}}))
+    assert dressed is not None
+    assert dressed.headers == (*OUT.headers, ("X-Api-Key", "k3y"))
+
+
 async def test_a_token_is_fetched_by_the_client_credentials_grant() -> None:
     servers = Servers()
     dressed = await book(servers).dress(OUT, demanding({**OAUTH, "scope": "a b", "audience": "x"}))
@@ -210,13 +217,28 @@ async def test_no_token_is_said_once_and_asked_for_again_after_a_while(fetched: 
 
 
 async def test_a_token_that_the_endpoint_refuses_is_not_shown_again() -> None:
-    servers = Servers([granted("one"), granted("two")])
-    used, at = book(servers), demanding(OAUTH)
-    await used.dress(OUT, at)
-    used.hear(at, 503)
+    servers, clock = Servers([granted("one"), granted("two")]), Clock()
+    used, at = book(servers, clock), demanding(OAUTH)
+    first = await used.dress(OUT, at)
+    used.hear(at, first, 503)
     assert header(await used.dress(OUT, at), "Authorization") == "Bearer one"
-    used.hear(at, 401)
+    clock.now += RETRY_MS
+    used.hear(at, first, 401)
     assert header(await used.dress(OUT, at), "Authorization") == "Bearer two"
+    used.hear(at, first, 401)  # late: of the token before
+    assert header(await used.dress(OUT, at), "Authorization") == "Bearer two"
+    assert len(servers.asked) == 2
+
+
+async def test_an_endpoint_that_refuses_every_token_makes_few_questions() -> None:
+    servers, clock = Servers(), Clock()
+    used, at = book(servers, clock), demanding(OAUTH)
+    begun = clock.now
+    while clock.now < begun + 3 * RETRY_MS:
+        dressed = await used.dress(OUT, at)
+        used.hear(at, dressed, 0 if dressed is None else 401)
+        clock.now += RETRY_MS // 50
+    assert len(servers.asked) == 3
 
 
 async def test_another_demand_counts_at_once() -> None:
