@@ -104,7 +104,7 @@ class Endpoint:
     seconds to wait before each attempt, the first included. `keys`: sealed signing secrets, newest first;
     `secrets`: the terms of each, in their order, or none where none of them ends. `headers`: sent with each
     POST. `skips`: what was given up when it was resumed. `is_paused`: it is
-    unverified since it got another URL while it was paused, and paused again once it is verified.
+    unverified since it got another URL while it was paused or disabled, and paused once it is verified.
     `declared`: it stands in the contract file. `side`: whose it is. The partner's gets what the partner
     receives; the house's gets what the partner sends from `created_at` on (Unix milliseconds), by its types:
     `begins` says where its topic ended then, by id and offset; None: that is not known.

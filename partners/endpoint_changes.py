@@ -188,6 +188,8 @@ def create(
 def change(session: Session, ground: Ground, endpoint: Endpoint, wanted: DeclaredEndpoint) -> EndpointEdit:
     """Change what is asked of an endpoint. A new URL has to be verified again, where that is required.
 
+    One that was paused or disabled is paused once it is verified: what waits is not sent without a choice.
+
     Raises:
         StateConflictError: it stands in the contract file, which says something else, or another one has its
             new name.
@@ -199,7 +201,7 @@ def change(session: Session, ground: Ground, endpoint: Endpoint, wanted: Declare
         _verify_name(store.endpoints(session, endpoint.owner), wanted.name)
     changed = replace(endpoint.settled_as(wanted), name=wanted.name)
     if wanted.url != endpoint.url and ground.contract.endpoints.verification == "required":
-        was_paused = endpoint.is_paused or endpoint.state == "paused"
+        was_paused = endpoint.is_paused or endpoint.state in {"paused", "disabled"}
         changed = replace(changed, state="unverified", is_paused=was_paused)
     return _written(session, endpoint, changed, "changed")
 
@@ -235,7 +237,7 @@ def remove(session: Session, endpoint: Endpoint) -> EndpointEdit:
 def mark_verified(session: Session, endpoint: Endpoint, url: str) -> EndpointEdit:
     """Somebody at its URL has proved to be there; one that is not unverified stays as it is.
 
-    It is active then, or paused where it was that before it got this URL.
+    It is active then, or paused where it was that, or disabled, before it got this URL.
 
     Raises:
         StateConflictError: its URL is another by now.

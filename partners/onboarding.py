@@ -319,12 +319,12 @@ def _verify_demand(endpoint: Endpoint, wanted: DeclaredEndpoint) -> None:
 def _redeclared(endpoint: Endpoint, wanted: DeclaredEndpoint, *, must_verify: bool) -> Endpoint:
     """Change an endpoint to what the file says now.
 
-    Keys stay. A new URL has to be verified again, and is a new chance for one that was disabled; one that was
-    paused stays so.
+    Keys stay. A new URL has to be verified again; one that was paused, or disabled, is paused after that.
+    Where nothing is verified, it is a new chance for one that was disabled; one that was paused stays so.
     """
     state, is_paused = endpoint.state, endpoint.is_paused
     if wanted.url != endpoint.url and (must_verify or state == "disabled"):
-        is_paused = must_verify and (is_paused or state == "paused")
+        is_paused = must_verify and (is_paused or state in {"paused", "disabled"})
         state = "unverified" if must_verify else "active"
     elif not must_verify and state == "unverified":
         state, is_paused = "paused" if is_paused else "active", False

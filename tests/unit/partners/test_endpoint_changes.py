@@ -159,6 +159,35 @@ def test_one_that_was_paused_when_it_got_another_url_is_paused_once_that_is_veri
     assert changes.mark_verified(session, again, again.url).endpoint.state == "active"
 
 
+def test_one_that_was_disabled_when_it_got_another_url_waits_for_its_owners_choice(
+    session: Session, made: Callable[..., EndpointEdit]
+) -> None:
+    endpoint = made().endpoint
+    disable_endpoint(session, "acme", endpoint.id, URL)
+    disabled = found(session, endpoint)
+    ground = changes.ground_of(session, "acme")
+    rules = replace(ground.contract.endpoints, verification="required")
+    ground = replace(ground, contract=replace(ground.contract, endpoints=rules))
+    members = changes.merged(disabled, {"url": f"{URL}/other"})
+    wanted = read_body(members, bounds=ground.bounds(is_exempt=False), name=disabled.name)
+    changed = changes.change(session, ground, disabled, wanted).endpoint
+    assert changed.state == "unverified"
+    verified = changes.mark_verified(session, changed, changed.url).endpoint
+    assert (verified.state, found(session, endpoint)) == ("paused", verified)
+    assert changes.resume(session, verified, ()).endpoint.state == "active"
+
+
+def test_one_of_a_contract_file_waits_for_it_too(session: Session, apply: Apply) -> None:
+    strict = CONTRACT.replace("verification: none", "verification: required")
+    apply(CONTRACT)
+    one = store.endpoints(session, "acme")[0]
+    disable_endpoint(session, "acme", one.id, one.url)
+    apply(strict.replace(one.url, one.url + "/other"), now=2_000)
+    moved = found(session, one)
+    assert moved.state == "unverified"
+    assert changes.mark_verified(session, moved, moved.url).endpoint.state == "paused"
+
+
 def test_so_it_is_with_one_that_a_contract_file_declares(session: Session, apply: Apply) -> None:
     strict = CONTRACT.replace("verification: none", "verification: required")
     apply(CONTRACT)
