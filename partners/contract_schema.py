@@ -229,7 +229,8 @@ def _endpoints() -> Schema:
 
 def _filter(depth: int) -> Schema:
     """A filter; what is inside of it has one level less."""
-    operand = {"anyOf": [{"type": ["boolean", "number"]}, _text("A text, or a number with a fraction.")]}
+    words = {**_text("A text, which may be empty, or a number with a fraction."), "minLength": 0}
+    operand = {"anyOf": [{"type": ["boolean", "number"]}, words]}
     bound = {"anyOf": [{"type": "number"}, _text("A number, a date or an RFC 3339 time.")]}
     check = _object(
         {

@@ -107,8 +107,8 @@ def _listed(slot: Slot) -> tuple[Operand, ...]:
 
 def _operand(slot: Slot) -> Operand:
     value = slot.node.value if isinstance(slot.node, Scalar) else None
-    if isinstance(value, bool | int):
-        return value
+    if isinstance(value, bool | int) or value == "":
+        return value  # a field may well be empty
     return form.text(slot)
 
 
