@@ -50,7 +50,7 @@ Reason = Literal[
 BODY_BYTES: Final = 64 * 1024
 EXCERPT_BYTES: Final = 1024
 _WHOLE_BYTES: Final = 256 * 1024
-_RETRY_AFTER: Final = re.compile(r"[0-9]{1,9}\Z")
+_RETRY_AFTER: Final = re.compile(r"(?=[0-9])0*+([0-9]{0,9}+)[0-9]*+\Z")
 _MOST_DATE: Final = 64
 _HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}\Z")
 _SIGNED: Final = frozenset({"signature", "signature-input"})
@@ -302,8 +302,8 @@ class _Exchange:
         fields = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in headers]
         self._is_oversized = sum(len(name) + len(value) + 4 for name, value in fields) > HEADER_BYTES
         text = next((value.strip() for name, value in fields if name == "retry-after"), "")
-        if _RETRY_AFTER.match(text):
-            self._retry_after = int(text)
+        if found := _RETRY_AFTER.match(text):
+            self._retry_after = int(found[1] or 0)  # of more digits the first nine: it is far over a day
         else:
             self._retry_at = _read_date(text)
         if {name for name, _ in fields} >= _SIGNED:

@@ -143,7 +143,19 @@ async def test_a_cookie_is_not_sent_back() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [("120", 120), ("-1", None), ("soon", None), ("9" * 30, None), ("1.5", None)]
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        ("0", 0),
+        ("0" * 20 + "7", 7),
+        ("99999999999", 999_999_999),
+        ("9" * 8_000, 999_999_999),
+        ("9" * 30 + "x", None),
+        ("-1", None),
+        ("soon", None),
+        ("", None),
+        ("1.5", None),
+    ],
 )
 async def test_retry_after_is_read_in_seconds_or_passed_over(value: str, seconds: int | None) -> None:
     async with receiver(says(plain("503 Busy", b"", f"Retry-After: {value}"))) as port:
