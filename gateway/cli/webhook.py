@@ -77,7 +77,7 @@ def sign_webhook(
     *,
     secret_file: SecretFile,
     message_id: Annotated[str, typer.Option("--id", help="The webhook-id.")],
-    at: Annotated[int, typer.Option("--at", help="The webhook-timestamp, Unix seconds: $(date +%s).")],
+    at: Annotated[int, typer.Option("--at", help="The webhook-timestamp, Unix seconds: $(date +%s).", min=0)],
 ) -> Exit | None:
     """Print the headers that a holder of these secrets would send with a body."""
     secrets = [_secret(path) for path in secret_file]

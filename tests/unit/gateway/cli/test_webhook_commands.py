@@ -46,6 +46,12 @@ def test_what_is_signed_is_verified_by_secret_and_by_key(shell: Shell, papers: d
         assert (ended.code, ended.document()["by"]) == (0, [by]), ended.err
 
 
+def test_a_time_before_1970_is_refused(shell: Shell, papers: dict[str, Path]) -> None:
+    words = ("--secret-file", str(papers["secret"]), "--id", "evt_1", "--at", "-5")
+    ended = shell.run("webhook", "sign", str(papers["body"]), *words)
+    assert (ended.code, ended.out) == (2, "")
+
+
 def test_what_does_not_fit_ends_with_nine(shell: Shell, papers: dict[str, Path]) -> None:
     other = shell.write("other", "{}")
     words = ("--headers", str(papers["headers"]), "--secret-file", str(papers["secret"]))
