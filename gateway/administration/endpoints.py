@@ -20,7 +20,7 @@ from gateway.errors import AwayError, CallerError
 from gateway.positions import share
 from gateway.readers import forwarders
 from partners import endpoint_changes as changes
-from partners.access import EndpointAccess, parse_access
+from partners.access import EndpointAccess, OauthGrant, StaticHeaders, parse_access
 from partners.endpoint import DeclaredEndpoint, Endpoint, HostPattern, Skip, is_elsewhere, party_of
 from partners.endpoint_changes import EndpointEdit, Ground
 from partners.endpoint_form import Bounds, read_body
@@ -257,7 +257,11 @@ class Endpoints:
         faults = filters.filter_faults(session, ground.lines, wanted)
         if faults:
             raise EndpointTermsError(faults)
-        self._verify_address(wanted.url)
+        self._verify_address(wanted.url, "the URL")
+        if access is not None:
+            _verify_named_once(wanted, access)
+            if isinstance(access.demand, OauthGrant):
+                self._verify_address(access.demand.token_url, "auth.token_url")
         return filters.bind(session, ground.lines, wanted), access
 
     def _demanding(self, session: Session, edit: EndpointEdit, access: EndpointAccess | None) -> EndpointEdit:
@@ -265,7 +269,7 @@ class Endpoints:
             return edit
         return changes.demand(session, edit, access, now=self.desk.clock(), means=self.desk.means)
 
-    def _verify_address(self, url: str) -> None:
+    def _verify_address(self, url: str, where: str) -> None:
         """Refuse a literal address at once; what a name leads to is judged at each connect."""
         host = urlsplit(url).hostname or ""
         try:
@@ -273,7 +277,7 @@ class Endpoints:
         except ValueError:
             return
         if not self.policy.judge(host).allowed:
-            text = "The address in the URL is not one that webhooks are sent to."
+            text = f"The address in {where} is not one that webhooks are sent to."
             raise CallerError("endpoint_address_denied", text)
 
     async def _skips(self, partner: Partner, backlog: Backlog, asked: Asked) -> Sequence[Skip]:
@@ -332,6 +336,18 @@ def _host_of(url: object) -> tuple[HostPattern, ...]:
     except ValueError:
         return ()
     return (HostPattern(parts.netloc, host.rstrip("."), is_wild=False, port=port),) if host else ()
+
+
+def _verify_named_once(wanted: DeclaredEndpoint, access: EndpointAccess) -> None:
+    """Refuse a field that is named among the endpoint's own headers and among those that it demands."""
+    demanded = access.demand.fields if isinstance(access.demand, StaticHeaders) else ()
+    taken = {name.lower() for name, _ in demanded}
+    text = "stands in auth.headers too: leave it out here, or there"
+    twice = [name for name, _ in wanted.headers if name.lower() in taken]
+    if twice:
+        raise EndpointTermsError(
+            [Problem("", 1, f"/headers/{name}", "duplicate_key", text) for name in twice]
+        )
 
 
 def _read_access(given: object, bounds: Bounds, *, is_house: bool) -> EndpointAccess:

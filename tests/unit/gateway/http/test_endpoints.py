@@ -154,6 +154,30 @@ async def test_an_address_that_is_never_dialled_is_refused_at_once(house: House)
             assert (answer.status_code, answer.json()["code"]) == (422, "endpoint_address_denied"), host
 
 
+async def test_a_token_server_is_judged_as_an_endpoint_is(house: House) -> None:
+    auth = {"kind": "oauth2", "client_id": "c", "client_secret": "s"}
+    async with house.client("acme") as acme:
+        for host in ("10.0.0.1", "[fd00:ec2::254]"):
+            body = {"url": HOOK, "auth": {**auth, "token_url": f"https://{host}/t"}}
+            answer = await acme.post("/v1/endpoints", json=body)
+            assert (answer.status_code, answer.json()["code"]) == (422, "endpoint_address_denied"), host
+            assert "auth.token_url" in answer.json()["detail"]
+
+
+async def test_a_header_is_chosen_or_demanded_and_not_both(house: House) -> None:
+    auth = {"kind": "headers", "headers": {"X-Team": "s3cret"}}
+    async with house.client("acme") as acme:
+        answer = await acme.post(
+            "/v1/endpoints", json={"url": HOOK, "headers": {"x-team": "a", "X-B": "b"}, "auth": auth}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (422, "endpoint_invalid")
+        assert [one["pointer"] for one in answer.json()["errors"]] == ["/headers/x-team"]
+        assert "s3cret" not in answer.text
+        made = await acme.post("/v1/endpoints", json={"url": HOOK, "headers": {"x-team": "a"}})
+        refused = await acme.patch(made.headers["location"], json={"auth": auth})
+        assert refused.status_code == 422
+
+
 async def test_there_are_no_more_than_agreed_and_each_name_is_one(house: House) -> None:
     await contract(house, "limits: {endpoints: 2}\n")
     async with house.client("acme") as acme:
