@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from audit.evidence import Kind
 from gateway.administration.evidence import Author, Scribe, Wanted
-from gateway.egress import asking, replay_store
+from gateway.egress import asking, replay_store, undelivered
 from gateway.egress.replay import MOST_OPEN, Replay, Stretch, Wish
 from gateway.errors import CallerError
 from gateway.rows import DeliveryRow
@@ -43,6 +43,8 @@ class Whose:
 def retry(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Author, *, now: int) -> None:
     """Have a delivery tried at once, whether it waits or its schedule is used up.
 
+    In an order it still goes after those before it.
+
     Raises:
         NotFoundError: there is no such delivery that is undelivered.
         CallerError: `state_conflict`: it was given up, or its endpoint takes nothing now.
@@ -50,7 +52,7 @@ def retry(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Author
     row = _find(session, whose, pair)
     endpoint = next((one for one in store.endpoints(session, whose.owner) if one.id == row.endpoint), None)
     if row.state == "cancelled":
-        raise CallerError("state_conflict", "The delivery was cancelled: it is never sent again.")
+        raise given_up()
     account = store.partner(session, whose.partner.slug)
     # To the endpoints of a partner that is not active nothing is sent, whatever they are themselves.
     if account is not None and account[0].state != "active" and whose.side == "partner":
@@ -64,8 +66,14 @@ def retry(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Author
             f"The endpoint is {state}: nothing is sent to it.",
             hint="Deliveries that are held go out by themselves once their endpoint is active again.",
         )
-    asking.ask(session, row, state="pending", now=now)
+    is_behind = undelivered.find_ahead(session, *pair) is not None
+    asking.ask(session, row, state="pending", now=now, is_behind=is_behind)
     scribe.delivery(session, whose.log(scribe), Kind.RETRIED, _wanted(row, whose), by, now=now)
+
+
+def given_up() -> CallerError:
+    """What is answered to who wants a delivery tried that somebody gave up."""
+    return CallerError("state_conflict", "The delivery was cancelled: it is never sent again.")
 
 
 def cancel(session: Session, scribe: Scribe, whose: Whose, pair: Pair, by: Author, *, now: int) -> None:

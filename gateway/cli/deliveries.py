@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from gateway.cli.command import Cursor, Invocation, command
+from gateway.cli.endpoints import endpoint_id
 from gateway.cli.exits import Exit
 from gateway.cli.plain_text import clean
 from gateway.cli.verify import write_paper
@@ -37,7 +38,10 @@ class Filters:
         str | None, typer.Option("--reason", help="Why, such as timed_out.", show_default=False)
     ] = None
     endpoint: Annotated[
-        str | None, typer.Option("--endpoint", help="Endpoint, ep_...", show_default=False)
+        str | None,
+        typer.Option(
+            "--endpoint", help="Of this one alone: its id, ep_..., or its name.", show_default=False
+        ),
     ] = None
     type: Annotated[str | None, typer.Option("--type", help="Event type.", show_default=False)] = None
     since: Annotated[
@@ -47,9 +51,9 @@ class Filters:
         ),
     ] = None
 
-    def params(self) -> dict[str, str | int | bool | None]:
-        """The query."""
-        return {name: getattr(self, name) for name in self.__slots__}
+    def params(self, endpoint: str | None) -> dict[str, str | int | bool | None]:
+        """The query. `endpoint`: the id of the one that is meant."""
+        return {**{name: getattr(self, name) for name in self.__slots__}, "endpoint": endpoint}
 
 
 def register(app: typer.Typer) -> None:
@@ -76,7 +80,9 @@ def list_deliveries(
     Such as: gateway deliveries list --state held,parked
     """
     with call.client() as client:
-        items, following = client.some(whose.listed("deliveries"), wanted.params(), most=limit, cursor=cursor)
+        endpoint = None if wanted.endpoint is None else endpoint_id(client, whose, wanted.endpoint)
+        params = wanted.params(endpoint)
+        items, following = client.some(whose.listed("deliveries"), params, most=limit, cursor=cursor)
     if call.output.as_json:
         call.output.document({"items": items, "next": following})
         return None
@@ -128,7 +134,7 @@ def save_acknowledgement(
 
 def retry_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | None:
     """Have a delivery tried at once; of one that is parked it is one attempt more."""
-    return _change(call, whose.under("deliveries", delivery, "retry"), "due now")
+    return _change(call, whose.under("deliveries", delivery, "retry"), "due now", is_ordered=True)
 
 
 def cancel_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | None:
@@ -138,12 +144,14 @@ def cancel_delivery(call: Invocation, delivery: Id, *, whose: Whose) -> Exit | N
     return _change(call, whose.under("deliveries", delivery, "cancel"), "cancelled")
 
 
-def _change(call: Invocation, route: str, word: str) -> Exit | None:
+def _change(call: Invocation, route: str, word: str, *, is_ordered: bool = False) -> Exit | None:
     with call.client() as client:
         document = client.post(route, b"", params={"dry_run": True if call.dry_run else None}).document()
     if call.output.as_json:
         call.output.document(document)
     else:
+        ahead = document["waits_for"] if is_ordered else None
+        word = word if ahead is None else f"due once {clean(ahead)}, which goes before it, has ended"
         call.output.line(f"{clean(document['id'])}  {'would be ' if call.dry_run else ''}{word}")
     return None
 
@@ -161,7 +169,7 @@ def _tell(call: Invocation, document: dict[str, Any]) -> None:
     if call.output.as_json:
         call.output.document(document)
         return
-    names = ("id", "state", "reason", "endpoint", "name", "event", "since", "next_at", "ref")
+    names = ("id", "state", "reason", "endpoint", "name", "event", "since", "next_at", "waits_for", "ref")
     call.output.pairs(document, *names)
     call.output.line()
     rows = ([_cell(one.get(name)) for name in _ATTEMPTS] for one in document["attempts"])

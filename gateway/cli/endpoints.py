@@ -250,10 +250,12 @@ def endpoint_id(client: Client, whose: Whose, endpoint: str) -> str:
     """The id of an endpoint that is named by its id or its name.
 
     Raises:
-        UsageError: there is none of this name.
+        UsageError: there is none of this name, or one of all partners is named.
     """
     if endpoint.startswith(_ID_PREFIX):
         return endpoint
+    if whose.is_all:
+        raise UsageError("of all partners an endpoint is named by its id, ep_...: names are a partner's own")
     for one in client.pages(whose.under("endpoints")):
         if one["name"] == endpoint:
             return str(one["id"])

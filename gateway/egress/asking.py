@@ -43,8 +43,11 @@ def find(session: Session, endpoint: str, ref: bytes) -> DeliveryRow | None:
     return session.execute(found).scalar_one_or_none()
 
 
-def ask(session: Session, row: DeliveryRow, *, state: str, now: int) -> None:
-    """Put a row into a state, due now, and have the relay told."""
+def ask(session: Session, row: DeliveryRow, *, state: str, now: int, is_behind: bool = False) -> None:
+    """Put a row into a state, due now, and have the relay told.
+
+    `is_behind`: another goes before it in its order, so that it is due at its turn.
+    """
     changed = update(DeliveryRow).where(
         col(DeliveryRow.endpoint) == row.endpoint, col(DeliveryRow.ref) == row.ref
     )
@@ -52,7 +55,7 @@ def ask(session: Session, row: DeliveryRow, *, state: str, now: int) -> None:
     at = now if row.asked_at is None else max(now, row.asked_at + 1)
     values: dict[str, Any] = {"state": state, "updated_at": now, "asked_at": at}
     if state == "pending":
-        values["next_at"] = now
+        values["next_at"] = 0 if is_behind else now
     session.execute(changed.values(values).execution_options(synchronize_session=False))
 
 

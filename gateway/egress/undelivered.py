@@ -29,6 +29,7 @@ CROWDED: Final = "retries"
 """Why a range waits whose endpoint is sent retries: so many of these wait that nothing new is begun with."""
 
 _WAITING: Final = ("pending", "held")
+_FEW_REFS: Final = 500
 
 RowKey = tuple[int, str, bytes]
 """Time, endpoint and ref of a row: pages go by it, newest first."""
@@ -41,7 +42,8 @@ RangeKey = tuple[str, str, int]
 class Single:
     """One delivery that has a row. `reason`: why it is held, or how its last attempt ended.
 
-    `since`: when it got its row; `next_at`: not before, of one that waits for its next attempt.
+    `since`: when it got its row; `next_at`: not before, of one that waits for its next attempt; None of one
+    that waits for its turn.
     """
 
     partner: str
@@ -144,6 +146,41 @@ def find_single(session: Session, endpoint: str, ref: bytes, holds: Mapping[str,
     return None if found is None else _single(found, holds)
 
 
+def find_ahead(session: Session, endpoint: str, ref: bytes) -> bytes | None:
+    """The ref of the first that goes before a delivery in its order, and waits.
+
+    None: nothing does, or it has no order. What was parked goes behind all that waits.
+    """
+    row = DeliveryRow
+    at = (col(row.topic_id), col(row.partition), col(row.order_key))
+    mine = session.execute(
+        select(*at, col(row.offset), col(row.state)).where(col(row.endpoint) == endpoint, col(row.ref) == ref)
+    ).first()
+    if mine is None or mine.order_key is None or mine.state == "cancelled":
+        return None
+    query = select(col(row.ref)).where(
+        col(row.endpoint) == endpoint,
+        col(row.ref) != ref,
+        col(row.state).in_(_WAITING),
+        *(column == value for column, value in zip(at, mine, strict=False)),
+    )
+    if mine.state in _WAITING:
+        query = query.where(col(row.offset) < mine.offset)
+    return session.execute(query.order_by(col(row.offset)).limit(1)).scalar()
+
+
+def having_rows(session: Session, pairs: Collection[tuple[str, bytes]]) -> frozenset[tuple[str, bytes]]:
+    """Those of these endpoints and refs that have a row, in whichever state."""
+    refs, row = sorted({ref for _, ref in pairs}), DeliveryRow
+    found: set[tuple[str, bytes]] = set()
+    for start in range(0, len(refs), _FEW_REFS):
+        some = col(row.ref).in_(refs[start : start + _FEW_REFS])
+        found |= {
+            (one, ref) for one, ref in session.execute(select(col(row.endpoint), col(row.ref)).where(some))
+        }
+    return found & frozenset(pairs)
+
+
 def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, limit: int) -> list[Stretch]:
     """Ranges of backlogs, by endpoint. Of which types their events are nobody knows yet."""
     row = BacklogRow
@@ -231,7 +268,7 @@ def _single(found: Any, holds: Mapping[str, str]) -> Single:
         state=state,
         reason=reason,
         attempts=found.attempts,
-        next_at=found.next_at if state == "pending" else None,
+        next_at=found.next_at or None if state == "pending" else None,
         since=found.created_at,
         updated_at=found.updated_at,
     )

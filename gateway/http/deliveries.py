@@ -14,7 +14,7 @@ from gateway import redelivery
 from gateway.administration.desk import Administration
 from gateway.administration.evidence import Author
 from gateway.egress import traces, undelivered
-from gateway.egress.delivery import parse_delivery
+from gateway.egress.delivery import format_delivery, parse_delivery
 from gateway.egress.undelivered import Single, Stretch, Wanted, find_holds
 from gateway.errors import CallerError
 from gateway.http import deliveries_told as telling
@@ -50,6 +50,8 @@ _TOP: Final = (1 << 31, 1 << 62)
 _ENDED: Final[Mapping[str, tuple[Kind, str | None]]] = {
     "delivered": (Kind.ATTEMPTED, "delivered"),
     "refused": (Kind.REFUSED, None),
+    # With a backlog, or so long ago that its row is gone; what else was given up has a row.
+    "cancelled": (Kind.CANCELLED, None),
 }
 
 
@@ -132,6 +134,11 @@ async def _change(call: Call, act: Any, *, status: int) -> Response:
         if shown["state"] == "delivered":
             text = "It was delivered: send it again with a replay of all events of its time."
             raise CallerError("state_conflict", text)
+        if shown["state"] == "cancelled":
+            # One that was given up with a backlog has no row, and there is nothing to be changed.
+            if act is redelivery.retry:
+                raise redelivery.given_up()
+            return
         await administration.change(
             lambda session, scribe: act(session, scribe, whose, pair, author, now=now), dry_run=dry_run
         )
@@ -145,18 +152,23 @@ async def _shown(call: Call, pair: tuple[str, bytes]) -> dict[str, object]:
     """One delivery as it is now. Foreign ones are not found: rows and logs have their partner in them."""
     endpoint, whose = pair[0], _whose(call)
     log, scene = _log(call), _scene(call, (call.partner,))
-    (single, told), excerpts = await call.doors.database.read(
+    (single, told, ahead), excerpts = await call.doors.database.read(
         lambda session: (
             (
                 undelivered.find_single(
                     session, *pair, find_holds(scene.accounts, traces.load_breakers(session))
                 ),
                 outcomes.tell(session, log, *pair),
+                undelivered.find_ahead(session, *pair),
             ),
             traces.load_excerpts(session, *pair),
         )
     )
-    more = {"attempts": attempt_items(told, excerpts), "acknowledgement": acknowledgement_item(pair, told)}
+    more = {
+        "waits_for": None if ahead is None else format_delivery(endpoint, ahead),
+        "attempts": attempt_items(told, excerpts),
+        "acknowledgement": acknowledgement_item(pair, told),
+    }
     if single is not None and single.partner == whose.owner:
         return {**single_item(single, scene.names, call.base), **more}
     # The house's log tells of all partners.
@@ -205,7 +217,7 @@ class _Look:
         way = "inbound" if self.call.of_house else "outbound"
         if entry.partner != self.call.partner.slug or (entry.kind is Kind.REFUSED and entry.direction != way):
             return False
-        if entry.kind is Kind.ATTEMPTED and wanted.reason is not None:
+        if entry.kind is not Kind.REFUSED and wanted.reason is not None:
             return False
         asked = (
             (wanted.endpoint, entry.endpoint),
@@ -260,7 +272,23 @@ def _entries(
     since = look.wanted.since or 0
     if found and all(one.at < since for one in found):
         following = None  # what is older still is not looked through
-    return [one for one in found if one.at >= since and look.is_wanted(one)], following
+    wanted = [one for one in found if one.at >= since and look.is_wanted(one)]
+    return _once(session, _log(look.call), wanted), following
+
+
+def _once(session: Any, log: str, found: list[Entry]) -> list[Entry]:
+    """Without entries of what was given up where a row tells of it, or was delivered all the same."""
+    given_up = {(one.endpoint or "", one.ref or b"") for one in found if one.kind is Kind.CANCELLED}
+    if not given_up:
+        return found
+    told = outcomes.fates(session, log, {ref for _, ref in given_up}) or {}
+    others = {pair for pair in given_up if pair in told and told[pair].last != "cancelled"}
+    others |= undelivered.having_rows(session, given_up)
+    return [
+        one
+        for one in found
+        if one.kind is not Kind.CANCELLED or (one.endpoint or "", one.ref or b"") not in others
+    ]
 
 
 def _place(entry: Entry) -> tuple[int, int]:

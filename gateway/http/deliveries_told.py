@@ -36,16 +36,19 @@ FILTERS: Final = (
 LIST: Final = (
     "First what waits in ranges, then deliveries one by one, then what ended, newest first. A *range* stands "
     "for many events that wait for an endpoint that takes nothing now: `events` says how many at least, and "
-    "none of them has an id yet. "
+    "none of them has an id yet. `next_at` of one that is pending: when its next attempt begins; null: it "
+    "waits for its turn. "
     "A page may have fewer items than asked for, or none, and a `next` all the same."
 )
 SHOW: Final = (
+    "`waits_for` is the delivery that goes before it in its order. "
     "`acknowledgement` is the receiver's own signature, where it gave one: a document by itself, which "
     "`gateway verify FILE --receiver-key KEY` verifies with nothing but the receiver's public key."
 )
 RETRY: Final = (
     "Whether it waits for its next attempt or its schedule is used up (then it is one attempt more). In an "
-    "order it still goes after those before it. It repeats under the same `webhook-id`."
+    "order it still goes after those before it: `waits_for` names the first of them. It repeats under the "
+    "same `webhook-id`."
 )
 CANCEL: Final = (
     "It is never sent again, by no replay either; an attempt that is under way ends. What stood behind it in "

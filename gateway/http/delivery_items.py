@@ -70,18 +70,19 @@ def entry_item(entry: Entry, names: Names, base: str, side: Side) -> dict[str, o
     evidence = entry.evidence()
     members = {} if evidence is None else evidence.members
     is_refused = entry.kind is Kind.REFUSED
+    state = {Kind.REFUSED: "refused", Kind.CANCELLED: "cancelled"}.get(entry.kind, "delivered")
     is_one = entry.ref is not None and entry.endpoint is not None
     return {
         "id": format_delivery(entry.endpoint or "", entry.ref or b"") if is_one else None,
         "partner": entry.partner,
         "endpoint": entry.endpoint,
         "name": names.get(entry.endpoint or ""),
-        "state": "refused" if is_refused else "delivered",
+        "state": state,
         "reason": members.get("code") if is_refused else None,
         "ref": None if entry.ref is None else format_ref(entry.ref),
         "event": {"id": entry.event_id, "source": entry.source, "type": entry.event_type},
         "events": 1,
-        "attempt_count": members.get("number", 0),
+        "attempt_count": members.get("number", members.get("attempts", 0)),
         "next_at": None,
         "since": format_instant(entry.at),
         "at": format_instant(entry.at),

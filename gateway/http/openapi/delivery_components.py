@@ -67,6 +67,7 @@ COMPONENTS: Final[Mapping[str, Shape]] = {
     "DeliveryShown": record(
         {
             **_MEMBERS,
+            "waits_for": maybe(TEXT),
             "attempts": listed(ref("DeliveryAttempt")),
             "acknowledgement": maybe(ref("Acknowledgement")),
         },

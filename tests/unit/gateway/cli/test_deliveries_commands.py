@@ -70,6 +70,19 @@ async def test_what_is_undelivered_is_listed_and_shown(owing: Desk) -> None:
     assert missing.code == Exit.NOT_FOUND
 
 
+async def test_deliveries_are_listed_of_an_endpoint_by_its_id_or_its_name(owing: Desk) -> None:
+    made = await owing.run(
+        "endpoints", "create", "https://hooks.acme.example/in", "--name", "hook", by="acme"
+    )
+    assert made.code == Exit.DONE, made.err
+    of_name = await owing.run("deliveries", "list", "--endpoint", "hook", "--json", by="acme")
+    assert (of_name.code, of_name.document()["items"]) == (Exit.DONE, [])
+    of_id = await owing.run("deliveries", "list", "--endpoint", "ep_gone", "--json", by="acme")
+    assert len(of_id.document()["items"]) == 2
+    for words in (("huk", "--partner", "acme"), ("hook", "--partner", "-")):
+        assert (await owing.run("deliveries", "list", "--endpoint", *words)).code == Exit.USAGE
+
+
 async def test_a_delivery_is_given_up_once_that_was_asked(owing: Desk) -> None:
     conflict = await owing.run("deliveries", "retry", DELIVERY, by="acme")
     assert (conflict.code, "gone" in conflict.err) == (Exit.CONFLICT, True)
