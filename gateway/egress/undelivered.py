@@ -178,7 +178,7 @@ def having_rows(session: Session, pairs: Collection[tuple[str, bytes]]) -> froze
         found |= {
             (one, ref) for one, ref in session.execute(select(col(row.endpoint), col(row.ref)).where(some))
         }
-    return found & frozenset(pairs)
+    return frozenset(found) & frozenset(pairs)
 
 
 def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, limit: int) -> list[Stretch]:
