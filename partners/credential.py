@@ -55,7 +55,7 @@ class Credential:
     HMAC secret; never the secret itself. Instants are Unix milliseconds; `not_after` is the first at which it
     is no longer valid. `revoked_for`: why, in the words of who revoked it. `send_types`: the event types that
     it may send, None: whatever the contract lets its partner send; `events_per_second`: its own rate beneath
-    the contract's, None: it has none.
+    the contract's, None: it has none. `created_at`: when it was entered.
     """
 
     id: str
@@ -72,6 +72,7 @@ class Credential:
     revoked_for: str | None = None
     send_types: frozenset[str] | None = None
     events_per_second: int | None = None
+    created_at: int = 0
 
     @property
     def kind(self) -> Kind:

@@ -113,6 +113,7 @@ def _credential(one: Declared, partner: str, *, credential_id: str, now: int) ->
         not_after=FOR_EVER if isinstance(material, OauthClient) else material.not_after,
         revoked_at=None,
         name=CONTRACT_NAME,
+        created_at=now,
     )
 
 

@@ -94,7 +94,7 @@ def create_credential(
     Raises:
         CredentialTermsError: role, partner, scopes, time, material and what it may send do not fit together.
         NotFoundError: there is no such partner.
-        StateConflictError: the partner is closed.
+        StateConflictError: the partner is closed, and it would do more than audit.
         CredentialTakenError: a request would show another credential by the same.
         LimitReachedError: there are two active ones already.
     """
@@ -105,8 +105,12 @@ def create_credential(
         found = store.partner(session, wanted.partner)
         if found is None:
             raise NotFoundError("there is no such partner")
-        if found[0].state == "closed":
-            raise StateConflictError(f"'{wanted.partner}' is closed")
+        if found[0].state == "closed" and scopes != ROLE_SCOPES["auditor"]:
+            # The right to audit does not end with the exchange, and evidence outlives every credential.
+            raise StateConflictError(
+                f"'{wanted.partner}' is closed: a new credential of it has only the scope audit "
+                "(on the command line: --role auditor)"
+            )
     _verify_room(store.credentials(session, owner=wanted.partner), wanted, method, now)
     credential_id = new_id("crd_", means.entropy)
     minted = mint(wanted.material, credential_id, means)
@@ -125,6 +129,7 @@ def create_credential(
         name=wanted.name,
         send_types=wanted.send_types,
         events_per_second=wanted.events_per_second,
+        created_at=now,
     )
     enter(session, credential, now=now)
     return CredentialChange("created", credential, minted.text)

@@ -54,4 +54,5 @@ def credential_of(row: CredentialRow) -> Credential:
         revoked_for=row.revoked_for,
         send_types=None if row.send_types is None else frozenset(row.send_types.split()),
         events_per_second=row.events_per_second,
+        created_at=row.created_at,
     )

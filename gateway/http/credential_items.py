@@ -24,6 +24,7 @@ def credential_item(credential: Credential, now: int, used_at: int | None) -> di
         "send_types": None if credential.send_types is None else sorted(credential.send_types),
         "events_per_second": credential.events_per_second,
         "state": state if revoked_at is None else "revoked",
+        "created_at": format_instant(credential.created_at),
         "expires_at": None if credential.not_after >= FOR_EVER else format_instant(credential.not_after),
         "last_used_at": None if used_at is None else format_instant(used_at // 1_000 * 1_000),
         "revoked_at": None if revoked_at is None else format_instant(revoked_at),

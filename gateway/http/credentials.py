@@ -123,7 +123,7 @@ def _made(call: Call, change: CredentialChange, *, dry_run: bool) -> Done:
     item = credential_item(change.credential, call.doors.clock(), None)
     if dry_run:
         # Whoever makes it gets another.
-        del item["id"]
+        del item["id"], item["created_at"]
         item.pop("key_id", None)
         return Done({**item, "dry_run": True})
     base = "/v1" if call.owner is None else call.base

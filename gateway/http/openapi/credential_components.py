@@ -45,6 +45,7 @@ _SHOWN: Final = {
     "last_used_at": maybe(INSTANT),
     "revoked_at": maybe(INSTANT),
 }
+_MADE: Final = {"id": TEXT, "created_at": INSTANT}
 _OF_KINDS: Final = {
     "reason": maybe(TEXT),
     "effective_by": INSTANT,
@@ -85,9 +86,9 @@ def _closed(members: Mapping[str, Shape], **more: Any) -> Shape:
 
 
 COMPONENTS: Final[Mapping[str, Shape]] = {
-    "Credential": record({"id": TEXT, **_SHOWN}, optional=_OF_KINDS),
+    "Credential": record({**_MADE, **_SHOWN}, optional=_OF_KINDS),
     "CredentialMade": record(
-        {"id": TEXT, **_SHOWN}, optional={**_OF_KINDS, "secret": TEXT, "secret_shown_before": FLAG}
+        {**_MADE, **_SHOWN}, optional={**_OF_KINDS, "secret": TEXT, "secret_shown_before": FLAG}
     ),
     "CredentialPreview": record({**_SHOWN, "dry_run": FLAG}, optional=_OF_KINDS),
     "CredentialPage": page_of(ref("Credential")),

@@ -135,6 +135,24 @@ def test_unknown_and_closed_partners_get_no_key(session: Session, create: Create
         create(WantedCredential("acme", "partner"))
 
 
+def test_a_closed_partner_gets_keys_to_audit_with_alone(session: Session, create: Create) -> None:
+    set_partner_state(session, "acme", "closed")
+    assert create(WantedCredential("acme", "auditor")).credential.scopes == {"audit"}
+    audit = frozenset[Scope]({"audit"})
+    assert create(WantedCredential("acme", "partner", scopes=audit)).credential.scopes == audit
+    for more in ("send", "receive", "manage"):
+        with pytest.raises(StateConflictError, match="only the scope audit"):
+            create(WantedCredential("acme", "partner", scopes=audit | frozenset[Scope]({more})))
+    with pytest.raises(StateConflictError, match="--role auditor"):
+        create(WantedCredential("acme", "partner", material="webhook_secret"))
+
+
+def test_when_a_credential_was_made_is_read_back(session: Session, create: Create) -> None:
+    made = create(WantedCredential("acme", "partner")).credential
+    assert made.created_at == NOW
+    assert store.credential(session, made.id) == made
+
+
 def test_a_revoked_key_opens_nothing_and_says_so(session: Session, create: Create) -> None:
     made = create(WantedCredential("acme", "partner"))
     assert made.text is not None

@@ -310,3 +310,34 @@ async def test_when_a_credential_was_used_last_is_told_to_the_second(house: Hous
     used = own.json()["last_used_at"]
     assert used.endswith(".000Z")
     assert 0 <= datetime.now(UTC).timestamp() - datetime.fromisoformat(used).timestamp() < 60
+
+
+async def test_when_a_credential_was_made_is_told(house: House) -> None:
+    began = clock()
+    async with house.client("acme") as client:
+        dry = await client.post("/v1/credentials?dry_run=true", json={})
+        made = await client.post("/v1/credentials", json={})
+        shown = await client.get(made.headers["location"])
+        listed = (await client.get("/v1/credentials")).json()["items"]
+    assert "created_at" not in dry.json()
+    assert format_instant(began) <= made.json()["created_at"] <= format_instant(clock())
+    assert shown.json()["created_at"] == made.json()["created_at"]
+    assert all(one["created_at"] <= made.json()["created_at"] for one in listed)
+
+
+async def test_a_closed_partner_gets_keys_to_audit_with_and_no_others(house: House) -> None:
+    path = "/v1/partners/acme/credentials"
+    async with house.client("operator") as client:
+        assert (await client.delete("/v1/partners/acme?reason=over")).status_code == 200
+        refused = await client.post(path, json={"role": "partner"})
+        made = await client.post(path, json={"role": "auditor", "expires_at": "1y"})
+        house.keys["auditor"] = made.json()["secret"]
+        ended = await client.delete(f"{path}/{made.json()['id']}?dry_run=true")
+    async with house.client("acme") as client:
+        own = await client.post("/v1/credentials", json={"role": "auditor"})
+    async with house.client("auditor") as client:
+        history = await client.get("/v1/history")
+    assert (refused.status_code, refused.json()["code"]) == (409, "state_conflict")
+    assert "--role auditor" in refused.json()["detail"]
+    assert (made.status_code, history.status_code, ended.json()["state"]) == (201, 200, "revoked")
+    assert (own.status_code, own.json()["code"]) == (403, "partner_suspended")
