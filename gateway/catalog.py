@@ -25,6 +25,8 @@ from gateway.tombstones import Tombstone, Tombstones
 from gateway.waits import rest
 from partners import store
 from partners.contract import Contract, Line
+from partners.credential import DAY_MS
+from partners.credential_index import TOLD_MS
 from partners.directory import Account, Directory
 from partners.partner import Partner
 from schemas import registry
@@ -92,6 +94,9 @@ class Snapshot:
 
 EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
+_TRIMMED_MS: Final = 3_600_000
+"""How often, with a change, it is looked for credentials that ended long ago: that goes through all of them."""
+
 _Key = tuple[str, Direction, str]
 
 LOOK_SECONDS: Final = 0.1
@@ -119,16 +124,20 @@ class Catalog:
         event_bytes: int,
         refresh_seconds: float,
         ticks: Callable[[], float] | None = None,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         """`topics`: what a partner's topics should be like.
 
         `event_bytes`: the largest event where a contract names no limit. `ticks`: seconds of a clock that
-        nobody sets; without one, the event loop's.
+        nobody sets; without one, the event loop's. `clock`: Unix milliseconds, by which credentials that
+        ended long ago leave; without one, none does.
         """
         self._database = database
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
+        self._clock = clock
+        self._trimmed_at = 0
         self._turn = asyncio.Lock()
         self._second = asyncio.Lock()
         self._second_at = self._missed_at = -math.inf
@@ -274,14 +283,21 @@ class Catalog:
         that were erased since the last look.
         """
         server, revision = self._database.server(session), store.revision(session)
-        known = self.current
+        known, now = self.current, 0 if self._clock is None else self._clock()
         erased = self._tombstones.look(session)
         if server != self._server or revision < known.directory.revision:
             known, self._codecs, self._schemas = EMPTY, {}, {}
+        elif now < self._trimmed_at - DAY_MS:
+            # The clock was ahead: who left then may be in force.
+            known = EMPTY
         elif revision == known.directory.revision:
             return None, erased
-        made = self._build(session, store.load(session, None if known is EMPTY else known.directory), known)
+        is_due = known is EMPTY or now - self._trimmed_at >= _TRIMMED_MS
+        before = now - TOLD_MS if is_due and self._clock is not None else None
+        directory = store.load(session, None if known is EMPTY else known.directory, ended_before=before)
+        made = self._build(session, directory, known)
         self._server = server
+        self._trimmed_at = now if is_due else self._trimmed_at
         return made, erased
 
     def _build(self, session: Session, directory: Directory, known: Snapshot) -> Snapshot:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from partners.contract import Contract, Line
 from partners.credential import Credential, Method
+from partners.credential_index import CredentialIndex
 from partners.endpoint import Endpoint
 from partners.former import Former
 from partners.forwarding import Agreed
@@ -36,18 +37,16 @@ class Directory:
     What did not change between two of them is in both the same object.
     """
 
-    __slots__ = ("_accounts", "_credentials", "_issuers", "_of_partners", "_partners", "revision")
+    __slots__ = ("_accounts", "_credentials", "_of_partners", "_partners", "revision")
 
-    def __init__(self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential]) -> None:
+    def __init__(
+        self, revision: int, accounts: Iterable[Account], credentials: Iterable[Credential] | CredentialIndex
+    ) -> None:
         """Index what was loaded at this revision of the tables."""
         self.revision = revision
         self._accounts: Mapping[str, Account] = {account.partner.slug: account for account in accounts}
-        self._credentials: Mapping[tuple[Method, str], Credential] = {
-            (credential.method, credential.match): credential for credential in credentials
-        }
-        self._issuers = frozenset(
-            match.partition("\n")[0] for method, match in self._credentials if method == "jwt"
-        )
+        is_index = isinstance(credentials, CredentialIndex)
+        self._credentials = credentials if is_index else CredentialIndex(credentials)
         self._partners = tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
         self._of_partners: Directory | None = None
 
@@ -56,14 +55,17 @@ class Directory:
     ) -> "Directory":
         """The directory of a later revision: these are new or changed, all others are as they were."""
         known = {**self._accounts, **{account.partner.slug: account for account in accounts}}
-        held = {credential.id: credential for credential in self._credentials.values()}
-        held.update((credential.id, credential) for credential in credentials)
-        return Directory(revision, known.values(), held.values())
+        return Directory(revision, known.values(), self._credentials.after(credentials))
+
+    def without_ended(self, before: int) -> "Directory":
+        """This directory without credentials that ended before this instant, as `CredentialIndex`."""
+        held = self._credentials.without_ended(before)
+        return self if held is self._credentials else Directory(self.revision, self._accounts.values(), held)
 
     def of_partners(self) -> "Directory":
         """This directory without our own side's credentials: who shows one of those is unknown to it."""
         if self._of_partners is None:
-            held = [one for one in self._credentials.values() if one.partner is not None]
+            held = self._credentials.of_partners()
             self._of_partners = Directory(self.revision, self._accounts.values(), held)
         return self._of_partners
 
@@ -81,20 +83,20 @@ class Directory:
         return self._partners
 
     def credential(self, method: Method, match: str) -> Credential | None:
-        """Find a credential by what a request shows; revoked and expired ones too."""
-        return self._credentials.get((method, match))
+        """Find a credential by what a request shows; revoked and expired ones too, until they leave."""
+        return self._credentials.find(method, match)
 
     def credentials(self, method: Method) -> tuple[Credential, ...]:
-        """List everybody's credentials of a kind; revoked and expired ones too."""
-        return tuple(one for one in self._credentials.values() if one.method == method)
+        """List everybody's credentials of a kind; revoked and expired ones too, until they leave."""
+        return tuple(one for one in self._credentials if one.method == method)
 
     def all_credentials(self) -> tuple[Credential, ...]:
-        """List everybody's credentials; revoked and expired ones too."""
-        return tuple(self._credentials.values())
+        """List everybody's credentials; revoked and expired ones too, until they leave."""
+        return tuple(self._credentials)
 
     def is_issuer(self, issuer: str) -> bool:
         """Whether a credential, a revoked or expired one too, counts on tokens by this issuer."""
-        return issuer in self._issuers
+        return self._credentials.is_issuer(issuer)
 
     def lines(self, partner: str) -> tuple[Line, ...]:
         """List a partner's lines, in the order of its contract; none for an unknown partner."""

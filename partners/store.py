@@ -24,7 +24,7 @@ from partners.rows import (
     PartnerRow,
 )
 from partners.stored_contract import contract_of, value_of
-from partners.stored_credential import allowance_of, columns_of, credential_of
+from partners.stored_credential import allowance_of, columns_of, credential_of, is_held
 from partners.stored_endpoint import endpoint_of, values_of
 
 T = TypeVar("T")
@@ -100,10 +100,13 @@ def _bump(session: Session) -> int:
     return int(session.execute(_COUNT).scalar_one())
 
 
-def load(session: Session, known: Directory | None = None) -> Directory:
+def load(
+    session: Session, known: Directory | None = None, *, ended_before: int | None = None
+) -> Directory:
     """Load everything, as of this transaction.
 
     `known`: a directory of an earlier revision of this database; only what changed since is loaded.
+    `ended_before`: Unix milliseconds; without credentials that ended before it, as `Directory.without_ended`.
     """
     number = revision(session)
     since = _NEVER
@@ -147,10 +150,14 @@ def load(session: Session, known: Directory | None = None) -> Directory:
                 former.get(row.slug, ()),
             )
         )
-    shown = session.exec(select(CredentialRow).where(CredentialRow.changed > since))
+    shown = select(CredentialRow).where(CredentialRow.changed > since)
     if known is None or since == _NEVER:
-        return Directory(number, accounts, map(credential_of, shown))
-    return known.after(number, accounts, map(credential_of, shown))
+        if ended_before is not None:
+            shown = shown.where(is_held(ended_before))
+        return Directory(number, accounts, map(credential_of, session.exec(shown)))
+    # All that changed: one that was just revoked is in force in what is known.
+    later = known.after(number, accounts, map(credential_of, session.exec(shown)))
+    return later if ended_before is None else later.without_ended(ended_before)
 
 
 def partner(session: Session, slug: str) -> tuple[Partner, int] | None:

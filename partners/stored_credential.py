@@ -3,7 +3,11 @@
 from collections.abc import Sequence
 from typing import cast
 
+from sqlalchemy import ColumnElement, and_, func, or_
+from sqlmodel import col
+
 from partners.credential import Credential, Method, Role, Scope
+from partners.credential_index import LEAVING
 from partners.rows import CredentialRow
 
 
@@ -35,6 +39,15 @@ def allowance_of(credential: Credential) -> dict[str, object]:
         "send_types": None if types is None else " ".join(sorted(types)),
         "events_per_second": credential.events_per_second,
     }
+
+
+def is_held(before: int) -> ColumnElement[bool]:
+    """Those that do not leave, or ended not before this instant, Unix milliseconds: `is_left` in SQL."""
+    revoked_at = func.coalesce(col(CredentialRow.revoked_at), col(CredentialRow.not_after))
+    return or_(
+        col(CredentialRow.method).not_in(sorted(LEAVING)),
+        and_(col(CredentialRow.not_after) >= before, revoked_at >= before),
+    )
 
 
 def credential_of(row: CredentialRow) -> Credential:

@@ -9,7 +9,9 @@ from sqlalchemy import update
 from sqlmodel import Session, col
 from starlette.requests import Request
 
-from gateway.bootstrap.parts import topic_specs
+from gateway.administration.evidence import Author
+from gateway.bootstrap.ground import clock
+from gateway.bootstrap.parts import Parts, topic_specs
 from gateway.broker.port import Broker, BrokerError, Topic, TopicSpec
 from gateway.catalog import STALE_SECONDS, Catalog
 from gateway.database import Database
@@ -19,6 +21,9 @@ from gateway.http.guard import admit
 from gateway.ingress.outcome import Accepted, Failed
 from gateway.postgresql import Server
 from partners import onboarding, store
+from partners.credential import Credential
+from partners.credential_index import TOLD_MS
+from partners.issuing import WantedCredential
 from schemas.registry import draft_of
 from schemas.rows import SchemaRow
 from schemas.schema import Schema, parse_schema
@@ -27,6 +32,8 @@ from tests.builders import make_doors
 from tests.unit.gateway.ingress.brokers import TOPIC, WilfulBroker
 from tests.world import CONTRACT, ORDER, World, running
 
+BY = Author("operator", None)
+HOUR_MS = 3_600_000
 A = {"order_id": "A-1", "qty": 1}
 OUTBOUND = "partners.acme.outbound"
 MORE = {"name": "more", "type": "long", "default": 0}
@@ -434,3 +441,42 @@ def put_under(session: Session, schema_id: int, schema: Schema) -> None:
             text_sha256=_digest(made.text, made.links),
         )
     )
+
+
+async def test_keys_that_ended_long_ago_leave_and_are_back_once_a_clock_was_set_right(
+    tmp_path: Path, database_url: str
+) -> None:
+    async with running(tmp_path, url=database_url) as world:
+        await world.apply()
+        parts, now = world.parts, [clock()]
+        made = [await _key(parts, name) for name in ("first", "second", "third")]
+        await parts.administration.revoke_credential(made[0].id, owner=None, reason="", by=BY)
+        catalog = Catalog(
+            database=parts.ground.database,
+            broker=parts.broker,
+            topics=lambda partner: topic_specs(partner, parts.ground.settings),
+            event_bytes=1_000,
+            refresh_seconds=1,
+            clock=lambda: now[0],
+        )
+
+        async def found() -> list[bool]:
+            await catalog.follow()
+            directory = catalog.current.directory
+            return [directory.credential("api_key", one.match) is not None for one in made]
+
+        # Nothing leaves by itself: what weighs is each change.
+        assert await found() == [True, True, True]
+        now[0] += TOLD_MS - HOUR_MS
+        await _key(parts, "fourth")
+        assert await found() == [True, True, True]
+        now[0] += 2 * HOUR_MS
+        await parts.administration.revoke_credential(made[1].id, owner=None, reason="", by=BY)
+        assert await found() == [False, False, True]
+        now[0] = clock()
+        assert await found() == [True, True, True]
+
+
+async def _key(parts: Parts, name: str) -> Credential:
+    wanted = WantedCredential(None, "team", name)
+    return (await parts.administration.create_credential(wanted, by=BY)).credential
