@@ -1,4 +1,4 @@
-"""Issue, change, revoke and list credentials.
+"""Issue, change, revoke and find credentials.
 
 As in `partners.onboarding`: in the caller's transaction, counted, never committed here.
 """
@@ -14,6 +14,7 @@ from partners import store
 from partners.allowance import is_slower, is_within, shown_types, verify_allowance
 from partners.credential import (
     CONTRACT_NAME,
+    DAY_MS,
     DEFAULT_LIFE_MS,
     HOUSE_ROLES,
     LEFT_OUT,
@@ -24,6 +25,7 @@ from partners.credential import (
     Role,
     Scope,
 )
+from partners.credential_index import TOLD_MS
 from partners.credential_material import IssuedCertificates, Material, PinnedCertificate
 from partners.errors import (
     CredentialTakenError,
@@ -32,11 +34,18 @@ from partners.errors import (
     NotFoundError,
     StateConflictError,
 )
+from partners.in_force import active_credentials, count_ended
 from partners.minting import Fresh, Means, method_of, mint
 from partners.partner import new_id
 
 MAX_ACTIVE: Final = 2
 """Of a kind, partner and role: the one in use, and its successor. Of the house: of a kind, role and name."""
+
+MAX_ENDED: Final = 1_000
+"""Of a partner, that ended so lately that they are told apart still: it makes no more itself meanwhile.
+
+Eleven a day. Operators are not bound: whoever has stolen a key must not lock its partner out of a new one.
+"""
 
 MAX_NAME: Final = 200
 
@@ -87,16 +96,18 @@ class CredentialChange:
 
 
 def create_credential(
-    session: Session, wanted: WantedCredential, *, means: Means, now: int
+    session: Session, wanted: WantedCredential, *, means: Means, now: int, is_own: bool = False
 ) -> CredentialChange:
     """Make a credential; a secret that is made with it is in the change and nowhere else.
+
+    `is_own`: its partner makes it for itself, which it may not without end.
 
     Raises:
         CredentialTermsError: role, partner, scopes, time, material and what it may send do not fit together.
         NotFoundError: there is no such partner.
         StateConflictError: the partner is closed, and it would do more than audit.
         CredentialTakenError: a request would show another credential by the same.
-        LimitReachedError: there are two active ones already.
+        LimitReachedError: there are two active ones already, or too many ended lately.
     """
     method = method_of(wanted.material)
     scopes, not_after = _verify_wanted(wanted, method, now)
@@ -111,7 +122,9 @@ def create_credential(
                 f"'{wanted.partner}' is closed: a new credential of it has only the scope audit "
                 "(on the command line: --role auditor)"
             )
-    _verify_room(store.credentials(session, owner=wanted.partner), wanted, method, now)
+    _verify_room(active_credentials(session, owner=wanted.partner, now=now), wanted, method)
+    if is_own and wanted.partner is not None:
+        _verify_pace(session, wanted.partner, now)
     credential_id = new_id("crd_", means.entropy)
     minted = mint(wanted.material, credential_id, means)
     begins = wanted.material.not_before if isinstance(wanted.material, PinnedCertificate) else 0
@@ -240,15 +253,16 @@ def end(session: Session, found: Credential, *, now: int, reason: str) -> Creden
     return CredentialChange("revoked", replace(found, revoked_at=now, revoked_for=reason))
 
 
-def list_credentials(session: Session, *, owner: str | None) -> tuple[Credential, ...]:
-    """List a partner's credentials; with `owner` None all there are. Revoked and expired ones too."""
-    return store.all_credentials(session) if owner is None else store.credentials(session, owner=owner)
+def find_credential(session: Session, credential_id: str, *, owner: str | None) -> Credential | None:
+    """Find a credential, a revoked or expired one too. `owner` as in `revoke_credential`."""
+    found = store.credential(session, credential_id)
+    return None if found is None or (owner is not None and found.partner != owner) else found
 
 
 def _own(session: Session, credential_id: str, owner: str | None) -> Credential:
     store.lock(session)
-    found = store.credential(session, credential_id)
-    if found is None or (owner is not None and found.partner != owner):
+    found = find_credential(session, credential_id, owner=owner)
+    if found is None:
         raise NotFoundError("there is no such credential")
     return found
 
@@ -309,14 +323,22 @@ def _verify_name(name: str) -> str:
     return name
 
 
-def _verify_room(existing: Sequence[Credential], wanted: WantedCredential, method: Method, now: int) -> None:
+def _verify_pace(session: Session, partner: str, now: int) -> None:
+    """Whoever makes and revokes without end makes everybody's memory and every change larger."""
+    if count_ended(session, partner, since=now - TOLD_MS, now=now) >= MAX_ENDED:
+        raise LimitReachedError(
+            f"there are {MAX_ENDED} credentials that ended within the last {TOLD_MS // DAY_MS} days: "
+            "make fewer that last longer, and ask an operator for one meanwhile"
+        )
+
+
+def _verify_room(active: Sequence[Credential], wanted: WantedCredential, method: Method) -> None:
     alike = [
         one
-        for one in existing
+        for one in active
         if (one.role, one.method) == (wanted.role, method)
         and (wanted.partner is not None or one.name == wanted.name)
         and not one.is_declared
-        and one.is_active(now)
     ]
     if len(alike) >= MAX_ACTIVE:
         ids = ", ".join(one.id for one in alike)

@@ -7,6 +7,7 @@ from gateway.administration.evidence import Author, Scribe
 from gateway.errors import CallerError
 from partners import store
 from partners.credential import Credential
+from partners.in_force import active_credentials
 from partners.issuing import CredentialChange
 
 
@@ -42,8 +43,8 @@ def _keep_an_operator(session: Session, changed: Credential, now: int, *, is_end
     """Nobody could ever make another key once the last one of an operator is gone."""
     left = [
         one
-        for one in store.credentials(session, owner=None)
-        if one.role == "operator" and one.is_active(now) and "manage" in one.scopes
+        for one in active_credentials(session, owner=None, now=now)
+        if one.role == "operator" and "manage" in one.scopes
     ]
     # One that is given an end helps nobody for long.
     lasting = [one for one in left if not (is_ended and one.id == changed.id)]

@@ -195,7 +195,8 @@ class Administration:
         def work(session: Session) -> CredentialChange:
             now = self.clock()
             means = minting.Means(self.pepper, self.means.entropy, self.means.seal)
-            change = issuing.create_credential(session, wanted, means=means, now=now)
+            is_own = by.role == "partner"
+            change = issuing.create_credential(session, wanted, means=means, now=now, is_own=is_own)
             return witnessed(session, self.scribe, change, by, now=now)
 
         change = await self.write(work, dry_run=dry_run)

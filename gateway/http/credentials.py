@@ -196,11 +196,12 @@ def _revoked(call: Call, change: CredentialChange, used_at: int | None, *, dry_r
 
 async def _find(call: Call) -> Credential:
     owner, credential_id = _owner(call), call.part("id")
-    known = await call.doors.database.read(lambda session: issuing.list_credentials(session, owner=owner))
-    for one in known:
-        if one.id == credential_id:
-            return one
-    raise not_found()
+    found = await call.doors.database.read(
+        lambda session: issuing.find_credential(session, credential_id, owner=owner)
+    )
+    if found is None:
+        raise not_found()
+    return found
 
 
 async def _item(call: Call, credential: Credential) -> dict[str, object]:
