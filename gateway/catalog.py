@@ -95,7 +95,7 @@ class Snapshot:
 EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
 _TRIMMED_MS: Final = 3_600_000
-"""How often, with a change, it is looked for credentials that ended long ago: that goes through all of them."""
+"""How often, with a change, credentials that ended long ago are looked for: that goes through all of them."""
 
 _Key = tuple[str, Direction, str]
 
@@ -112,7 +112,8 @@ STALE_SECONDS: Final = 60.0
 class Catalog:
     """Holds today's snapshot and replaces it; see the module.
 
-    `outside`: the registry where it is not our own; to be set before anything is read.
+    To be set before anything is read: `outside`, the registry where it is not our own; `clock`, Unix
+    milliseconds, by which credentials that ended long ago leave, and none does without one.
     """
 
     def __init__(
@@ -124,19 +125,16 @@ class Catalog:
         event_bytes: int,
         refresh_seconds: float,
         ticks: Callable[[], float] | None = None,
-        clock: Callable[[], int] | None = None,
     ) -> None:
         """`topics`: what a partner's topics should be like.
 
         `event_bytes`: the largest event where a contract names no limit. `ticks`: seconds of a clock that
-        nobody sets; without one, the event loop's. `clock`: Unix milliseconds, by which credentials that
-        ended long ago leave; without one, none does.
+        nobody sets; without one, the event loop's.
         """
         self._database = database
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
-        self._clock = clock
         self._trimmed_at = 0
         self._turn = asyncio.Lock()
         self._second = asyncio.Lock()
@@ -155,6 +153,7 @@ class Catalog:
         self._server: object = None
         self._tombstones = Tombstones()
         self.outside: ExternalRegistry | None = None
+        self.clock: Callable[[], int] | None = None
         self.current = EMPTY
 
     def warnings(self) -> list[str]:
@@ -283,7 +282,7 @@ class Catalog:
         that were erased since the last look.
         """
         server, revision = self._database.server(session), store.revision(session)
-        known, now = self.current, 0 if self._clock is None else self._clock()
+        known, now = self.current, 0 if self.clock is None else self.clock()
         erased = self._tombstones.look(session)
         if server != self._server or revision < known.directory.revision:
             known, self._codecs, self._schemas = EMPTY, {}, {}
@@ -293,7 +292,7 @@ class Catalog:
         elif revision == known.directory.revision:
             return None, erased
         is_due = known is EMPTY or now - self._trimmed_at >= _TRIMMED_MS
-        before = now - TOLD_MS if is_due and self._clock is not None else None
+        before = now - TOLD_MS if is_due and self.clock is not None else None
         directory = store.load(session, None if known is EMPTY else known.directory, ended_before=before)
         made = self._build(session, directory, known)
         self._server = server

@@ -26,15 +26,32 @@ class CredentialIndex:
 
     __slots__ = ("_by_id", "_by_shown", "_issuers", "_takes_house")
 
-    def __init__(self, credentials: Iterable[Credential] = ()) -> None:
+    def __init__(
+        self,
+        by_id: Mapping[str, Credential],
+        by_shown: Mapping[_Shown, Credential],
+        issuers: Mapping[str, bool],
+        *,
+        takes_house: bool = True,
+    ) -> None:
+        """Of tables that fit together and never change; `of` makes them.
+
+        `issuers`: of tokens, each with whether a partner's credential counts on it.
+        """
+        self._by_id = by_id
+        self._by_shown = by_shown
+        self._issuers = issuers
+        self._takes_house = takes_house
+
+    @classmethod
+    def of(cls, credentials: Iterable[Credential]) -> "CredentialIndex":
         """Index these."""
-        self._by_id: Mapping[str, Credential] = {one.id: one for one in credentials}
-        self._by_shown: Mapping[_Shown, Credential] = {_shown(one): one for one in self._by_id.values()}
-        self._issuers = _issuers(self._by_shown)
-        self._takes_house = True
+        by_id = {one.id: one for one in credentials}
+        by_shown = {_shown(one): one for one in by_id.values()}
+        return cls(by_id, by_shown, _issuers(by_shown))
 
     def after(self, changed: Iterable[Credential]) -> "CredentialIndex":
-        """The index with these new or changed, all others as they were. Two tables are copied, as they are."""
+        """The index with these new or changed, all others as they were. Two tables are copied for it."""
         new = {one.id: one for one in changed}
         if not new:
             return self
@@ -47,20 +64,20 @@ class CredentialIndex:
         by_id.update(new)
         by_shown.update((_shown(one), one) for one in new.values())
         has_tokens = any(one.method == "jwt" for one in new.values())
-        return self._made(by_id, by_shown, _issuers(by_shown) if has_tokens else self._issuers)
+        issuers = _issuers(by_shown) if has_tokens else self._issuers
+        return CredentialIndex(by_id, by_shown, issuers, takes_house=self._takes_house)
 
     def without_ended(self, before: int) -> "CredentialIndex":
         """The index without those that may leave and ended before this instant, Unix milliseconds."""
         by_id = {name: one for name, one in self._by_id.items() if not is_left(one, before)}
         if len(by_id) == len(self._by_id):
             return self
-        return self._made(by_id, {_shown(one): one for one in by_id.values()}, self._issuers)
+        by_shown = {_shown(one): one for one in by_id.values()}
+        return CredentialIndex(by_id, by_shown, self._issuers, takes_house=self._takes_house)
 
     def of_partners(self) -> "CredentialIndex":
         """This index without our own side's, which are unknown to it. Nothing is copied."""
-        made = self._made(self._by_id, self._by_shown, self._issuers)
-        made._takes_house = False  # noqa: SLF001 - one of this class
-        return made
+        return CredentialIndex(self._by_id, self._by_shown, self._issuers, takes_house=False)
 
     def find(self, method: Method, match: str) -> Credential | None:
         """Find a credential by what a request shows."""
@@ -79,17 +96,6 @@ class CredentialIndex:
     def _takes(self, one: Credential) -> bool:
         return self._takes_house or one.partner is not None
 
-    def _made(
-        self,
-        by_id: Mapping[str, Credential],
-        by_shown: Mapping[_Shown, Credential],
-        issuers: Mapping[str, bool],
-    ) -> "CredentialIndex":
-        made = CredentialIndex.__new__(CredentialIndex)
-        made._by_id, made._by_shown, made._issuers = by_id, by_shown, issuers
-        made._takes_house = self._takes_house
-        return made
-
 
 def is_left(credential: Credential, before: int) -> bool:
     """Whether it may leave, and ended before this instant, Unix milliseconds."""
@@ -103,7 +109,6 @@ def _shown(credential: Credential) -> _Shown:
 
 
 def _issuers(by_shown: Mapping[_Shown, Credential]) -> Mapping[str, bool]:
-    """Issuers of tokens, each with whether a partner's credential counts on it."""
     found: dict[str, bool] = {}
     for (method, match), one in by_shown.items():
         if method == "jwt":

@@ -45,8 +45,9 @@ class Directory:
         """Index what was loaded at this revision of the tables."""
         self.revision = revision
         self._accounts: Mapping[str, Account] = {account.partner.slug: account for account in accounts}
-        is_index = isinstance(credentials, CredentialIndex)
-        self._credentials = credentials if is_index else CredentialIndex(credentials)
+        self._credentials = (
+            credentials if isinstance(credentials, CredentialIndex) else CredentialIndex.of(credentials)
+        )
         self._partners = tuple(self._accounts[slug].partner for slug in sorted(self._accounts))
         self._of_partners: Directory | None = None
 

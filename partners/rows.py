@@ -4,7 +4,7 @@ Lists and values are JSON text: they are read whole into a `Directory`, never se
 All instants are Unix milliseconds.
 """
 
-from sqlalchemy import BigInteger, LargeBinary, Text
+from sqlalchemy import BigInteger, Index, LargeBinary, Text
 from sqlmodel import Field, SQLModel, UniqueConstraint
 
 
@@ -111,10 +111,14 @@ class CredentialRow(SQLModel, table=True):
     """
 
     __tablename__ = "partners_credential"
-    __table_args__ = (UniqueConstraint("method", "shown_as", name="partners_credential_shown_as"),)
+    __table_args__ = (
+        UniqueConstraint("method", "shown_as", name="partners_credential_shown_as"),
+        Index("partners_credential_page", "partner", "id"),
+        Index("partners_credential_ended", "partner", "revoked_at", "not_after"),
+    )
 
     id: str = Field(primary_key=True, max_length=32)
-    partner: str | None = Field(max_length=63, index=True)
+    partner: str | None = Field(max_length=63)
     role: str = Field(max_length=16)
     method: str = Field(max_length=32)
     shown_as: str = Field(max_length=512)

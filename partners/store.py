@@ -100,9 +100,7 @@ def _bump(session: Session) -> int:
     return int(session.execute(_COUNT).scalar_one())
 
 
-def load(
-    session: Session, known: Directory | None = None, *, ended_before: int | None = None
-) -> Directory:
+def load(session: Session, known: Directory | None = None, *, ended_before: int | None = None) -> Directory:
     """Load everything, as of this transaction.
 
     `known`: a directory of an earlier revision of this database; only what changed since is loaded.

@@ -189,9 +189,8 @@ def _catalog(ground: Ground, broker: Broker, outside: ExternalRegistry | None) -
         topics=lambda partner: topic_specs(partner, settings),
         event_bytes=settings.ingress.body_bytes,
         refresh_seconds=settings.catalog.refresh / 1000,
-        clock=ground.clock,
     )
-    catalog.outside = outside
+    catalog.outside, catalog.clock = outside, ground.clock
     return catalog
 
 

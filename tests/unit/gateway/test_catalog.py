@@ -457,8 +457,8 @@ async def test_keys_that_ended_long_ago_leave_and_are_back_once_a_clock_was_set_
             topics=lambda partner: topic_specs(partner, parts.ground.settings),
             event_bytes=1_000,
             refresh_seconds=1,
-            clock=lambda: now[0],
         )
+        catalog.clock = lambda: now[0]
 
         async def found() -> list[bool]:
             await catalog.follow()

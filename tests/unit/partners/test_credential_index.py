@@ -23,7 +23,7 @@ def ids(index: CredentialIndex) -> set[str]:
 
 def test_what_is_shown_moves_to_the_one_that_takes_it() -> None:
     first = one(1, "mtls")
-    before = CredentialIndex([first, one(2)])
+    before = CredentialIndex.of([first, one(2)])
     ended, second = replace(first, match="m1\ncrd_1"), one(3, "mtls", match="m1")
     later = before.after([second, ended])
     assert later.find("mtls", "m1") is second
@@ -38,7 +38,7 @@ def test_what_is_shown_moves_to_the_one_that_takes_it() -> None:
 def test_what_ended_long_ago_leaves_and_until_then_is_found(method: Method, gone: dict[str, int]) -> None:
     ended = one(1, method, **gone)
     lately = one(2, method, **{name: at + 1 for name, at in gone.items()})
-    index = CredentialIndex([ended, lately, one(3, method)])
+    index = CredentialIndex.of([ended, lately, one(3, method)])
     assert ids(index.without_ended(NOW - TOLD_MS)) == {"crd_2", "crd_3"}
     assert index.without_ended(NOW - TOLD_MS).find(method, "m1") is None
     assert index.without_ended(NOW - TOLD_MS).find(method, "m2") is lately
@@ -58,7 +58,7 @@ def test_our_own_side_is_unknown_where_only_partners_are_taken() -> None:
     ours = one(1, "jwt", partner=None, match="https://ours\na")
     theirs = [one(2, "jwt", match="https://theirs\na"), one(3, "jwt", match="https://both\na")]
     both = one(4, "jwt", partner=None, match="https://both\nb")
-    index = CredentialIndex([ours, *theirs]).after([both])
+    index = CredentialIndex.of([ours, *theirs]).after([both])
     partners = index.of_partners()
     assert ids(partners) == {"crd_2", "crd_3"}
     assert partners.find("jwt", ours.match) is None
@@ -71,7 +71,7 @@ def test_our_own_side_is_unknown_where_only_partners_are_taken() -> None:
 def test_one_change_costs_a_small_part_of_what_all_of_them_cost() -> None:
     many = [one(number) for number in range(50_000)]
     began = perf_counter()
-    index = CredentialIndex(many)
+    index = CredentialIndex.of(many)
     made = perf_counter() - began
     took = []
     for number in range(5):
