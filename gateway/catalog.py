@@ -5,7 +5,6 @@ A topic is made before a channel on it is used: `topic_ids` holds those that are
 """
 
 import asyncio
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
@@ -21,6 +20,7 @@ from gateway.errors import AwayError, BugError
 from gateway.event import Direction
 from gateway.external_registry import ExternalRegistry
 from gateway.partner_topics import PartnerTopics, There
+from gateway.second_looks import SecondLooks
 from gateway.tombstones import Tombstone, Tombstones
 from gateway.waits import rest
 from partners import store
@@ -99,12 +99,6 @@ _TRIMMED_MS: Final = 3_600_000
 
 _Key = tuple[str, Direction, str]
 
-LOOK_SECONDS: Final = 0.1
-"""How far apart looks begin that are asked for by what is not known: strangers ask as often as they like."""
-
-LOOK_PATIENCE_SECONDS: Final = 1.0
-"""So long is such a look waited for; then what was not known stays so."""
-
 STALE_SECONDS: Final = 60.0
 """A revoked credential opens nothing after this time, wherever it is shown, even if the database is away."""
 
@@ -137,8 +131,7 @@ class Catalog:
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
         self._trimmed_at = 0
         self._turn = asyncio.Lock()
-        self._second = asyncio.Lock()
-        self._second_at = self._missed_at = -math.inf
+        self._again = SecondLooks(self._ticks)
         self._topics = PartnerTopics(
             broker,
             topics,
@@ -202,26 +195,11 @@ class Catalog:
     async def look_again(self) -> Snapshot:
         """Today's snapshot, by a look that began after the call: asked before anything is called unknown.
 
-        Another process may have answered its change a moment ago. One look serves all that ask meanwhile,
-        and there are at most `1 / LOOK_SECONDS` a second. Where the database is away, or slow, the snapshot
-        stays as it is.
+        Another process may have answered its change a moment ago. Where the database is away, or slow, the
+        snapshot stays as it is. How often: `gateway.second_looks`.
         """
-        asked = self._ticks()
-        with suppress(AwayError, TimeoutError):
-            async with asyncio.timeout(LOOK_PATIENCE_SECONDS), self._second:
-                if max(self._followed_at, self._missed_at) <= asked:
-                    await self._look_in_turn()
+        await self._again.after(lambda: self._followed_at, self.follow)
         return self.current
-
-    async def _look_in_turn(self) -> None:
-        await asyncio.sleep(max(0.0, min(LOOK_SECONDS, self._second_at + LOOK_SECONDS - self._ticks())))
-        self._second_at = self._ticks()
-        try:
-            await self.follow()
-        except AwayError:
-            # Those who wait for this look need not find out once more, one after the other.
-            self._missed_at = self._second_at
-            raise
 
     def is_stale(self) -> bool:
         """Whether the last look is so long ago that who was revoked since could still be let in."""
