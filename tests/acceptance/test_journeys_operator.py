@@ -40,9 +40,8 @@ def begin(up: Gateway, slug: str, folder: Path) -> Operator:
 def receives(file: Path) -> None:
     """Let the partner receive a type too, with the same schema, at an endpoint."""
     line = "receives:\n  order.accepted: {schema: schemas/order_placed.avsc, id: /order_id}\n"
-    text = file.read_text().replace("receives: {}", line)
     hook = "{name: orders, url: 'http://127.0.0.1:9/in', events: [order.accepted]}"
-    file.write_text(f"{text}endpoints:\n  verification: none\n  declared: [{hook}]\n")
+    file.write_text(f"{file.read_text()}{line}endpoints:\n  verification: none\n  declared: [{hook}]\n")
 
 
 def widen(folder: Path, **more: object) -> None:

@@ -36,6 +36,18 @@ async def told(house: House) -> list[tuple[str, Any, Any, Any]]:
     return await house.doors.database.read(read)
 
 
+async def test_a_suspended_partner_ends_a_key_of_its_own_that_has_leaked(house: House) -> None:
+    async with house.client("operator") as operator, house.client("acme") as acme:
+        leaked = (await acme.post("/v1/credentials", json={"name": "leaked"})).json()
+        await operator.post("/v1/partners/acme/suspend", json=REASON)
+        assert (await acme.patch(f"/v1/credentials/{leaked['id']}", json={"name": "x"})).status_code == 403
+        ended = await acme.delete(f"/v1/credentials/{leaked['id']}")
+        assert ended.status_code == 200, ended.text
+        assert (
+            await acme.get("/v1/me", headers={"Authorization": f"Bearer {leaked['secret']}"})
+        ).status_code == 401
+
+
 async def test_a_suspended_partner_reads_its_log_and_nothing_else_until_it_is_resumed(house: House) -> None:
     async with house.client("operator") as operator, house.client("acme") as acme:
         sent = await acme.post("/v1/events/order.placed", json=ORDER)
