@@ -1,14 +1,19 @@
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from sqlalchemy import insert
 
 from gateway.bootstrap.ground import clock
 from gateway.instants import format_instant
 from partners.credential import DAY_MS
+from partners.issuing import MAX_ENDED
+from partners.rows import CredentialRow
+from partners.stored_credential import columns_of
 from tests.builders import House, open_house
 from tests.certificates import certified
 
@@ -341,3 +346,23 @@ async def test_a_closed_partner_gets_keys_to_audit_with_and_no_others(house: Hou
     assert "--role auditor" in refused.json()["detail"]
     assert (made.status_code, history.status_code, ended.json()["state"]) == (201, 200, "revoked")
     assert (own.status_code, own.json()["code"]) == (403, "partner_suspended")
+
+
+async def test_a_partner_that_makes_and_revokes_without_end_is_stopped_and_an_operator_is_not(
+    house: House,
+) -> None:
+    own = house.credentials["acme"]
+    ended = [
+        columns_of(replace(own, id=f"crd_{number}", match=f"ended{number}"), now=1) | {"revoked_at": clock()}
+        for number in range(MAX_ENDED)
+    ]
+    await house.doors.database.write(lambda session: session.execute(insert(CredentialRow), ended))
+    async with house.client("acme") as client:
+        refused = await client.post("/v1/credentials", json={})
+        page = await client.get("/v1/credentials?limit=1&state=active")
+        one = await client.get("/v1/credentials/crd_7")
+    async with house.client("operator") as client:
+        made = await client.post("/v1/partners/acme/credentials", json={})
+    assert (refused.status_code, refused.json()["code"]) == (409, "limit_reached")
+    assert "ask an operator" in refused.json()["detail"]
+    assert (made.status_code, one.json()["state"], ids(page)) == (201, "revoked", [own.id])
