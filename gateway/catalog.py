@@ -19,14 +19,13 @@ from gateway.database import Database
 from gateway.errors import AwayError, BugError
 from gateway.event import Direction
 from gateway.external_registry import ExternalRegistry
+from gateway.leaving import Leaving
 from gateway.partner_topics import PartnerTopics, There
 from gateway.second_looks import SecondLooks
 from gateway.tombstones import Tombstone, Tombstones
 from gateway.waits import rest
 from partners import store
 from partners.contract import Contract, Line
-from partners.credential import DAY_MS
-from partners.credential_index import TOLD_MS
 from partners.directory import Account, Directory
 from partners.partner import Partner
 from schemas import registry
@@ -94,9 +93,6 @@ class Snapshot:
 
 EMPTY = Snapshot(Directory(0, (), ()), {}, {}, {})
 
-_TRIMMED_MS: Final = 3_600_000
-"""How often, with a change, credentials that ended long ago are looked for: that goes through all of them."""
-
 _Key = tuple[str, Direction, str]
 
 STALE_SECONDS: Final = 60.0
@@ -106,8 +102,7 @@ STALE_SECONDS: Final = 60.0
 class Catalog:
     """Holds today's snapshot and replaces it; see the module.
 
-    To be set before anything is read: `outside`, the registry where it is not our own; `clock`, Unix
-    milliseconds, by which credentials that ended long ago leave, and none does without one.
+    To be set before anything is read: `outside`, the registry where it is not our own; `leaving.clock`.
     """
 
     def __init__(
@@ -129,7 +124,6 @@ class Catalog:
         self._event_bytes = event_bytes
         self._refresh_seconds = refresh_seconds
         self._ticks = ticks or (lambda: asyncio.get_running_loop().time())
-        self._trimmed_at = 0
         self._turn = asyncio.Lock()
         self._again = SecondLooks(self._ticks)
         self._topics = PartnerTopics(
@@ -146,7 +140,7 @@ class Catalog:
         self._server: object = None
         self._tombstones = Tombstones()
         self.outside: ExternalRegistry | None = None
-        self.clock: Callable[[], int] | None = None
+        self.leaving = Leaving()
         self.current = EMPTY
 
     def warnings(self) -> list[str]:
@@ -260,21 +254,18 @@ class Catalog:
         that were erased since the last look.
         """
         server, revision = self._database.server(session), store.revision(session)
-        known, now = self.current, 0 if self.clock is None else self.clock()
+        known = self.current
         erased = self._tombstones.look(session)
         if server != self._server or revision < known.directory.revision:
             known, self._codecs, self._schemas = EMPTY, {}, {}
-        elif now < self._trimmed_at - DAY_MS:
-            # The clock was ahead: who left then may be in force.
+        elif self.leaving.was_ahead():
             known = EMPTY
         elif revision == known.directory.revision:
             return None, erased
-        is_due = known is EMPTY or now - self._trimmed_at >= _TRIMMED_MS
-        before = now - TOLD_MS if is_due and self.clock is not None else None
+        before = self.leaving.ended_before(is_first=known is EMPTY)
         directory = store.load(session, None if known is EMPTY else known.directory, ended_before=before)
         made = self._build(session, directory, known)
         self._server = server
-        self._trimmed_at = now if is_due else self._trimmed_at
         return made, erased
 
     def _build(self, session: Session, directory: Directory, known: Snapshot) -> Snapshot:

@@ -190,7 +190,7 @@ def _catalog(ground: Ground, broker: Broker, outside: ExternalRegistry | None) -
         event_bytes=settings.ingress.body_bytes,
         refresh_seconds=settings.catalog.refresh / 1000,
     )
-    catalog.outside, catalog.clock = outside, ground.clock
+    catalog.outside, catalog.leaving.clock = outside, ground.clock
     return catalog
 
 

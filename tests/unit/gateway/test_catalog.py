@@ -458,7 +458,7 @@ async def test_keys_that_ended_long_ago_leave_and_are_back_once_a_clock_was_set_
             event_bytes=1_000,
             refresh_seconds=1,
         )
-        catalog.clock = lambda: now[0]
+        catalog.leaving.clock = lambda: now[0]
 
         async def found() -> list[bool]:
             await catalog.follow()
