@@ -39,13 +39,13 @@ async def test_what_differs_is_a_warning_until_it_is_mended(
 ) -> None:
     prefix = fresh_name()
     inbound = f"{prefix}.acme.inbound"
-    make_topic(kafka_server, inbound, 1, max_message_bytes="2000", unclean_leader_election_enable="true")
+    make_topic(kafka_server, inbound, 1, max_message_bytes="2500", unclean_leader_election_enable="true")
     hands = Hands(kafka_server.servers)
     async with troubled(tmp_path, kafka_server.servers, prefix) as world:
         watch_topics(world)
         await world.contract()
         mend = f"kafka-configs.sh --alter --entity-type topics --entity-name {inbound} --add-config "
-        await world.warned("max.message.bytes=2000", f"{mend}max.message.bytes=")
+        await world.warned("max.message.bytes=2500", f"{mend}max.message.bytes=")
         await world.warned(inbound, "retention.ms")
         await world.warned(inbound, "it may lose acknowledged records")
         await world.accepted(1)

@@ -128,7 +128,7 @@ def test_of_another_event_than_the_document_says_it_fails() -> None:
 
 def test_under_another_name_of_the_key_than_was_signed_it_fails() -> None:
     for token in (stated().decode(), answered()):
-        with pytest.raises(VerificationError, match="names another key than crd_other"):
+        with pytest.raises(VerificationError, match="names another key"):
             verify_files([document(token, key="crd_other")], PINNED)
 
 
