@@ -178,9 +178,11 @@ class Catalog:
         """
         async with self._turn:
             began = self._ticks()
-            made, erased = await self._database.read(self._look)
+            made, erased, server = await self._database.read(self._look)
             self._tombstones.learn(erased)
             if made is not None:
+                # With the snapshot, or not at all: else the next look would find nothing new at this server.
+                self._server = server
                 there = self._topics.there
                 self.current = replace(made, topic_ids=there.ids, partitions=there.partitions)
                 self._versions = {key: one for key, one in self._versions.items() if key[0] == self._server}
@@ -246,12 +248,12 @@ class Catalog:
         self._versions[server, schema_id, json] = version
         return version
 
-    def _look(self, session: Session) -> tuple[Snapshot | None, Sequence[Tombstone]]:
+    def _look(self, session: Session) -> tuple[Snapshot | None, Sequence[Tombstone], object]:
         """What changed, loaded and compiled on an SQL thread: a large schema takes some hundred milliseconds.
 
         None: nothing did. Another server, or a restored one, may hold other rows under the same number, and
         another schema under the same id: nothing that was read of the one before it counts. And the events
-        that were erased since the last look.
+        that were erased since the last look, and which server it was.
         """
         server, revision = self._database.server(session), store.revision(session)
         known = self.current
@@ -261,12 +263,10 @@ class Catalog:
         elif self.leaving.was_ahead():
             known = EMPTY
         elif revision == known.directory.revision:
-            return None, erased
+            return None, erased, server
         before = self.leaving.ended_before(is_first=known is EMPTY)
         directory = store.load(session, None if known is EMPTY else known.directory, ended_before=before)
-        made = self._build(session, directory, known)
-        self._server = server
-        return made, erased
+        return self._build(session, directory, known), erased, server
 
     def _build(self, session: Session, directory: Directory, known: Snapshot) -> Snapshot:
         """`known`: of the same server, whose channels stay where nothing of them changed."""

@@ -29,9 +29,12 @@ def keep(session: Session, name: str, value: str) -> str:
 
 def raise_to(session: Session, name: str, value: int) -> int:
     """Keep a number that only grows, from 0 on; returns what is kept now."""
-    row = session.get(MetaRow, name, with_for_update=True, populate_existing=True)
+    row = session.get(MetaRow, name)
     if row is None:
         return int(keep(session, name, str(value))) if value else 0
+    if int(row.value) < value:
+        # Locked only to raise it, which is seldom: whoever looks, looks for as long as its transaction takes.
+        session.refresh(row, with_for_update=True)
     if int(row.value) < value:
         row.value = str(value)
         session.add(row)

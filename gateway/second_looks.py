@@ -23,6 +23,7 @@ class SecondLooks:
         self._ticks = ticks
         self._turn = asyncio.Lock()
         self._began_at = self._missed_at = -math.inf
+        self._looking: asyncio.Future[None] | None = None
 
     async def after(self, looked_at: Callable[[], float], look: Callable[[], Awaitable[None]]) -> None:
         """Return once a look that began after the call has ended, or was waited for in vain.
@@ -32,6 +33,9 @@ class SecondLooks:
         asked = self._ticks()
         with suppress(AwayError, TimeoutError):
             async with asyncio.timeout(PATIENCE_SECONDS), self._turn:
+                # One that nobody waits for any more goes on to its end: half a look would be a wrong one.
+                if self._looking is not None:
+                    await asyncio.shield(self._looking)
                 if max(looked_at(), self._missed_at) <= asked:
                     await self._look_in_turn(look)
 
@@ -39,8 +43,15 @@ class SecondLooks:
         await asyncio.sleep(max(0.0, min(APART_SECONDS, self._began_at + APART_SECONDS - self._ticks())))
         self._began_at = self._ticks()
         try:
-            await look()
+            self._looking = asyncio.ensure_future(look())  # noqa: TID251 - it outlives whoever waits for it
+            self._looking.add_done_callback(self._end)
+            await asyncio.shield(self._looking)
         except AwayError:
             # Those who wait for this look need not find out once more, one after the other.
             self._missed_at = self._began_at
             raise
+
+    def _end(self, looking: "asyncio.Future[None]") -> None:
+        self._looking = None
+        if not looking.cancelled():
+            looking.exception()  # told to those who wait for it, if there are any

@@ -155,7 +155,8 @@ def test_a_remembered_key_is_asked_of_the_directory_each_time() -> None:
 
 def test_wrong_keys_are_not_remembered_and_of_right_ones_so_many() -> None:
     made = [mint(entropy(bytes([number]))) for number in range(4)]
-    known = Directory(1, [], [stored(key_id, secret) for _, key_id, secret in made[:3]])
+    three = [replace(stored(key_id, secret), id=f"crd_{key_id}") for _, key_id, secret in made[:3]]
+    known = Directory(1, [], three)
     keys = RememberedKeys(PEPPER, most=2)
     for wrong in (made[3][0], made[0][0][:-1] + "!", "\ud800"):
         with pytest.raises(CredentialError):

@@ -101,7 +101,8 @@ async def test_what_is_not_in_the_set_and_one_that_is_closed_are_missed_still(de
     ended = await desk.run("plan", "-f", folder)
     assert ended.code == 6
     assert "aaa.yaml:5: /sends/order.placed/forward/to: there is no partner nobody" in ended.err
-    assert "ccc.yaml:5: /sends/order.placed/forward/to: there is no partner bbb" in ended.err
+    closed = "bbb is closed, and receives nothing any more: remove the forward"
+    assert f"ccc.yaml:5: /sends/order.placed/forward/to: {closed}" in ended.err
     assert "'bbb' is closed" in ended.err
 
 
