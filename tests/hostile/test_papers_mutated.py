@@ -125,8 +125,10 @@ FORGED: Mapping[str, dict[str, bytes]] = {
     "evidence of another event": with_file("entries/1/2.json", STRANGER),
     "a proof without its evidence": without("entries/1/2.json"),
     "evidence without its proof": without("entries/1/2.tlog-proof"),
-    "a contract without its entry": {
-        name: raw for name, raw in WHOLE.files.items() if not name.startswith("entries/1/0")
+    "another contract without its entry": {
+        name: raw + b" " * (name == "contract-7")
+        for name, raw in WHOLE.files.items()
+        if not name.startswith("entries/1/0")
     },
     "an entry at another place": renamed("entries/1/2.tlog-proof", "entries/1/9.tlog-proof"),
     "an entry of another epoch": renamed("entries/1/2.tlog-proof", "entries/2/2.tlog-proof"),
