@@ -20,7 +20,8 @@ def test_each_attempt_says_by_what_the_event_went_out_and_where_it_was_read() ->
     said = [each.evidence.members for each in ticked(shard).evidence]
     datum = (record("e7").value or b"")[5:]
     place = {"topic": TOPIC, "topic_id": "id", "partition": 0, "offset": 7}
-    named = {"subject": "subject", "version": 1, "id": SCHEMA_ID, "fingerprint": SCHEMA.fingerprint.hex()}
+    subject = f"{TOPIC}-com.acme.Accepted"
+    named = {"subject": subject, "version": 1, "id": SCHEMA_ID, "fingerprint": SCHEMA.fingerprint.hex()}
     expected = [named, {**place, "sha256": hashlib.sha256(datum).hexdigest()}, 1]
     assert [[one[name] for name in NAMED] for one in said] == [expected, expected]
 
