@@ -11,6 +11,7 @@ Source: RFC 6962 section 2.1; C2SP tlog-checkpoint, tlog-tiles, tlog-cosignature
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from audit.alarm import Alarm, AlarmError, Suspicion, proven, stop
@@ -19,7 +20,7 @@ from audit.errors import AuditError, MalformedError, VerificationError
 from audit.freshness import fresh_at, parse_freshness_key
 from audit.log_source import AnswerUnfitError, Later, LogAwayError, LogMissingError, Tiles
 from audit.merkle import verify_inclusion
-from audit.monitor_earlier import is_later, verify_earlier
+from audit.monitor_earlier import LostError, is_later, verify_earlier
 from audit.monitor_growth import grow
 from audit.monitor_look import (
     FRESH_SECONDS,
@@ -234,6 +235,10 @@ def _own_receipts(one: Look, *, is_good: bool) -> None:
                 found.alarms.append(_dropped(one, ref, own, until, f"{error}, in {own.refused} looks"))
         except AlarmError as error:
             found.alarms.append(error.alarm)
+        except LostError as error:
+            # An honest log has nothing else to show: it is no proof against it, and rests once it is known.
+            if not state.is_acknowledged(Suspicion.RECEIPT, subject := f"{ref} lost"):
+                found.alarms.append(replace(_dropped(one, ref, own, until, f"{error}"), subject=subject))
         except (VerificationError, LogMissingError, AnswerUnfitError) as error:
             found.alarms.append(_dropped(one, ref, own, until, f"{error}", is_answered=True))
     if refused and not found.alarms:

@@ -2,8 +2,8 @@
 
 The first entry of each epoch names the end of the one before it. So the epoch that is followed, whose tree
 was made of its entries, vouches for those before it, one after the other: by a hash, whoever signed them.
-Where a restore has left less of an epoch than its end, what is left is the log's word, if a key that is
-trusted has signed it: nobody can make the rest of its tree any more.
+Where a restore has left less of an epoch than its end, nobody can show any more that what is left is how it
+began, and the log's key signs any other tree as well: what is there proves nothing.
 
 Source: docs/formats.md section 3, `epoch.opened`; RFC 6962 section 2.1.
 """
@@ -14,16 +14,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from audit.alarm import Suspicion, stop
-from audit.checkpoint import Checkpoint, read_checkpoint, split_origin, verify_log_signature
+from audit.checkpoint import Checkpoint, read_checkpoint, split_origin
 from audit.errors import MalformedError, VerificationError
 from audit.evidence import Kind, leaf_of, parse_evidence
-from audit.log_source import Source, TileNodes, read_entries
+from audit.log_source import LogMissingError, Source, TileNodes, read_entries
 from audit.merkle import hash_leaf, verify_inclusion
 from audit.monitor_look import Look
 from audit.monitor_state import Own
-from audit.note import VerifierKey
 from audit.proof import InclusionProof
-from audit.tree import prove_inclusion
+from audit.tree import prove_inclusion, root_at
+
+
+class LostError(VerificationError):
+    """Of an epoch that is over entries are lost: what is left of it can be shown to nobody, nor be refuted."""
 
 
 def read_opening(source: Source, origin: str, subject: str) -> tuple[bytes, bytes, Mapping[str, Any] | None]:
@@ -67,6 +70,7 @@ def verify_earlier(one: Look, own: Own, proof: InclusionProof) -> None:
     Nothing is noted while the entries of that one are still being read: it vouches for nothing yet.
 
     Raises:
+        LostError: Nothing shows it, since the epoch, or one that came later, has lost entries.
         VerificationError: It is not there, or the epoch is shown otherwise than it ended.
         AnswerUnfitError, LogAwayError, LogMissingError: as the source says.
     """
@@ -74,9 +78,9 @@ def verify_earlier(one: Look, own: Own, proof: InclusionProof) -> None:
     if kept is None or one.state.reading is not None:
         return
     shown = read_checkpoint(proof.checkpoint)[0]
-    left = _left_of(one, _end_of(one, kept.checkpoint, shown.origin), proof.checkpoint)
-    verify_inclusion(own.leaf, proof.index, left.size, proof.hashes, left.root)
-    own.origin, own.index = left.origin, proof.index
+    _verify_ends_so(one.source, shown, _end_of(one, kept.checkpoint, shown.origin))
+    verify_inclusion(own.leaf, proof.index, shown.size, proof.hashes, shown.root)
+    own.origin, own.index = shown.origin, proof.index
     one.found.receipts += 1
 
 
@@ -86,28 +90,36 @@ def _end_of(one: Look, known: Checkpoint, wanted: str) -> Checkpoint:
         end = _end_before(one.source, known)
         if end is None or not is_later(known.origin, end.origin) or is_later(wanted, end.origin):
             raise VerificationError(f"{wanted}: no epoch that came later names it as the one before")
-        one.ends[end.origin] = end
-        if end.origin != wanted:
-            known = _left_of(one, end, one.source.checkpoint(end.origin))
+        one.ends[end.origin] = known = end
     return one.ends[wanted]
 
 
 def _end_before(source: Source, known: Checkpoint) -> Checkpoint | None:
     """The end that the first entry of an epoch names, which has to lie under what is known of that epoch."""
     _, leaf, previous = read_opening(source, known.origin, known.origin)
-    hashes = prove_inclusion(0, known.size, TileNodes(source, known.origin, known.size))
+    try:
+        hashes = prove_inclusion(0, known.size, TileNodes(source, known.origin, known.size))
+    except LogMissingError as error:
+        text = f"of the {known.size} entries that {known.origin} ended with some are lost"
+        raise LostError(f"{text}, and nothing shows that its first one was among them") from error
     verify_inclusion(hash_leaf(leaf), 0, known.size, hashes, known.root)
     if previous is None:
         return None
     return Checkpoint(str(previous["origin"]), int(previous["size"]), root_of(previous))
 
 
-def _left_of(one: Look, end: Checkpoint, raw: bytes) -> Checkpoint:
-    """The end of an epoch, or what a restore has left of it, by a checkpoint that is shown."""
-    shown, note = read_checkpoint(raw)
-    if (shown.origin, shown.size, shown.root) == (end.origin, end.size, end.root):
-        return end
-    if shown.origin != end.origin or shown.size >= end.size:
-        raise VerificationError(f"{end.origin}: it is shown otherwise than the next epoch says that it ended")
-    verify_log_signature(shown, note, [VerifierKey(end.origin, key) for key in one.state.log_keys])
-    return shown
+def _verify_ends_so(source: Source, shown: Checkpoint, end: Checkpoint) -> None:
+    """A checkpoint that is shown of an epoch must be its end, or one that the end continues, by its tiles."""
+    if shown == end:
+        return
+    otherwise = f"{end.origin}: it is shown otherwise than the next epoch says that it ended"
+    if not 0 < shown.size < end.size:
+        raise VerificationError(otherwise)
+    nodes = TileNodes(source, end.origin, end.size)
+    try:
+        is_continued = (root_at(shown.size, nodes), root_at(end.size, nodes)) == (shown.root, end.root)
+    except LogMissingError as error:
+        text = f"of the {end.size} entries that {end.origin} ended with, {shown.size} are left"
+        raise LostError(f"{text}, and nothing shows that they are the first ones") from error
+    if not is_continued:
+        raise VerificationError(otherwise)

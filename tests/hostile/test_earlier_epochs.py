@@ -9,9 +9,9 @@ import pytest
 
 from audit.checkpoint import Checkpoint
 from audit.evidence import Evidence
-from tests.hostile.log_server import Tree, events, on, opening
+from tests.hostile.log_server import Tree, events, on, opening, receipt, ref_of
 from tests.hostile.test_lying_logs import Scene, kept, other, previous
-from tests.unit.audit.builders import LOG, OTHER_SIGNER
+from tests.unit.audit.builders import LOG
 from tests.unit.gateway.cli.conftest import Shell
 
 FIRST = tuple(events(0, 20, age_ms=100_000))
@@ -78,34 +78,78 @@ def test_an_earlier_epoch_that_is_shown_otherwise_than_it_ended_proves_nothing(s
         (scene.shell.folder / "state.json").unlink()
 
 
-@pytest.mark.parametrize("is_signed", [True, False])
-def test_what_a_restore_has_left_of_an_epoch_counts_where_the_log_has_signed_it(
-    scene: Scene, *, is_signed: bool
-) -> None:
+def test_a_tree_of_one_entry_that_is_signed_besides_proves_nothing(scene: Scene) -> None:
+    """The log's own key signs it, and it is served with the proof alone; all else shows the epoch as it was."""
+    dropped, aside = other(2), Tree().grow([other(2)])
+    begin(scene, 2)
+
+    def forge(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if not request.url.path.endswith("/proof"):
+            return answer
+        return httpx.Response(200, content=aside.proof(ref_of(receipt(dropped)), scene.server.note(aside)))
+
+    scene.server.lie = forge
+    assert scene.kinds(*kept(scene, dropped)) == ["receipt"]
+    aside.session.close()
+
+
+def test_nor_does_one_by_which_an_epoch_in_between_names_another_end(scene: Scene) -> None:
+    stray = other(3)
+    forged = Tree().grow([*FIRST, stray])
+    begin(scene, 2, *SECOND)
+    begin(scene, 3)
+    lying = Tree(f"{LOG}/2").grow([opening(2, previous(forged))])
+    scene.server.trees[0], scene.server.trees[1] = forged, lying
+    assert scene.kinds(*kept(scene, stray)) == ["receipt"]
+
+
+def test_a_smaller_checkpoint_counts_that_the_end_is_shown_to_continue(scene: Scene) -> None:
+    end = scene.server.tree.checkpoint()
+    begin(scene, 2)
+    early = Tree().grow(FIRST[:7])
+
+    def answered(request: httpx.Request, answer: httpx.Response) -> httpx.Response:
+        if not request.url.path.endswith("/proof"):
+            return answer
+        return httpx.Response(200, content=early.proof(ref_of(receipt(FIRST[3])), scene.server.note(early)))
+
+    assert early.checkpoint().size < end.size
+    scene.server.lie = answered
+    assert included(scene, *kept(scene, FIRST[3])) == 1
+    early.session.close()
+
+
+def test_what_a_restore_has_left_of_an_epoch_proves_nothing_to_who_has_not_seen_more(scene: Scene) -> None:
+    """Nobody can show any more that it is how the epoch began: it may have been made afterwards."""
     whole = Tree().grow([*FIRST, *events(20, 30)]).checkpoint()
     begin(scene, 2, end=whole)
-    if not is_signed:
-        scene.server.lie = on("/log/.*/1/checkpoint", lambda _: signed_by_another(scene))
     flags = kept(scene, FIRST[3])
-    if is_signed:
-        assert included(scene, *flags) == 1
-    else:
-        begin(scene, 3)
-        scene.server.lie = on("/proof", lambda answer: by_another(scene, answer))
-        assert scene.kinds(*flags) == ["receipt"]
+    ended = scene.look(*flags)
+    assert ended.code == 9
+    assert f"of the 30 entries that {LOG}/1 ended with, 20 are left, and nothing shows that" in ended.out
+    assert not json.loads(scene.papers("receipt")["alarm.json"])["is_provable"]
+    assert scene.kinds(*flags, "--acknowledge", code=0) == []
+    begin(scene, 3)
+    assert scene.kinds(*flags, code=0) == []
 
 
-def signed_by_another(scene: Scene) -> httpx.Response:
-    scene.server.signer, signer = OTHER_SIGNER, scene.server.signer
-    note = scene.server.note(scene.server.trees[0])
-    scene.server.signer = signer
-    return httpx.Response(200, content=note)
+def test_nor_does_what_lies_before_an_epoch_of_which_something_is_lost(scene: Scene) -> None:
+    begin(scene, 2)
+    whole = Tree(f"{LOG}/2").grow([opening(2, previous(scene.server.trees[0])), *SECOND]).checkpoint()
+    begin(scene, 3, end=whole)
+    ended = scene.look(*kept(scene, FIRST[3]))
+    assert ended.code == 9
+    assert f"of the 6 entries that {LOG}/2 ended with some are lost, and nothing shows that" in ended.out
+    assert not json.loads(scene.papers("receipt")["alarm.json"])["is_provable"]
 
 
-def by_another(scene: Scene, answer: httpx.Response) -> httpx.Response:
-    """The same proof under a checkpoint that a key signed which nobody trusts."""
-    head = answer.content.partition(b"\n\n")[0]
-    return httpx.Response(200, content=head + b"\n\n" + signed_by_another(scene).content)
+def test_who_followed_it_before_keeps_what_was_found(scene: Scene) -> None:
+    flags = kept(scene, FIRST[3])
+    assert included(scene, *flags) == 1
+    begin(scene, 2, end=Tree().grow([*FIRST, *events(20, 30)]).checkpoint())
+    scene.look(*flags, "--acknowledge")
+    own = json.loads((scene.shell.folder / "state.json").read_bytes())["receipts"]
+    assert [one[4] for one in own.values()] == [3]
 
 
 def test_an_epoch_that_the_chain_passes_over_proves_nothing(scene: Scene) -> None:
