@@ -33,7 +33,7 @@ def _erases(record: Mapping[str, Any], place: Place, leaf: bytes) -> bool:
     if record["kind"] == "evidence.erased":
         return bool(record.get("leaf_sha256") == hashlib.sha256(b"\x00" + leaf).hexdigest())
     is_of = record["kind"] == "evidence.expired" and record.get("origin") == f"{record['log']}/{place[0]}"
-    with suppress(LookupError, TypeError):
+    with suppress(LookupError, TypeError, ValueError):
         is_old = hour_of(leaf.decode()) < record["before"] <= record["at"]
         return is_of and is_old and any(one["from"] <= place[1] < one["to"] for one in record["ranges"])
     return False

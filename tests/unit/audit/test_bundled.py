@@ -268,13 +268,19 @@ def test_what_nobody_can_have_erased_is_not_called_erased(said: Evidence, at: in
     assert "or was left out of this bundle" in told_of(said, at)
 
 
-def told_of(said: Evidence, at: int) -> str:
+def told_of(said: Evidence, at: int, gone: bytes = GONE.leaf()) -> str:
     """What is not proved of entry 1, which has no evidence, beside an entry that speaks of it."""
     leaves = [said.leaf() if number == at else b"leaf %d" % number for number in range(4)]
-    leaves[1] = GONE.leaf()
+    leaves[1] = gone
     head, nodes = Head(ORIGIN).append(leaves)
     note = sign_checkpoint(Checkpoint(ORIGIN, 4, head.root()), LOG_SIGNER)
     proofs = {n: InclusionProof(n, prove_inclusion(n, 4, reader(nodes)), note) for n in (1, at)}
     files = {f"entries/1/{n}.tlog-proof": format_proof(proof) for n, proof in proofs.items()}
-    files |= {f"entries/1/{at}.json": said.raw, "entries/1/1.leaf": GONE.leaf()}
+    files |= {f"entries/1/{at}.json": said.raw, "entries/1/1.leaf": gone}
     return unproved(files, Keys({}, ERASED.keys.logs))
+
+
+def test_an_hour_that_no_calendar_has_is_not_called_expired() -> None:
+    """Whoever signs the log may put any leaf into it."""
+    leaf = GONE.leaf().replace(GONE.leaf().split(b"\n")[2], b"9999-99-99T00Z")
+    assert "or was left out of this bundle" in told_of(expired(ORIGIN, ALL), 3, leaf)
