@@ -26,7 +26,7 @@ from audit.tree import prove_inclusion, root_at
 
 
 class LostError(VerificationError):
-    """Of an epoch that is over entries are lost: what is left of it can be shown to nobody, nor be refuted."""
+    """Of an epoch that is over entries are lost: what is left of it cannot be proved, nor be refuted."""
 
 
 def read_opening(source: Source, origin: str, subject: str) -> tuple[bytes, bytes, Mapping[str, Any] | None]:

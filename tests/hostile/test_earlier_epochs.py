@@ -79,7 +79,7 @@ def test_an_earlier_epoch_that_is_shown_otherwise_than_it_ended_proves_nothing(s
 
 
 def test_a_tree_of_one_entry_that_is_signed_besides_proves_nothing(scene: Scene) -> None:
-    """The log's own key signs it, and it is served with the proof alone; all else shows the epoch as it was."""
+    """The log's own key signs it, and it is served with the proof alone; all else shows the whole epoch."""
     dropped, aside = other(2), Tree().grow([other(2)])
     begin(scene, 2)
 
