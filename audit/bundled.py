@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from audit.case import UNTIMELY, Case, say
+from audit.case import UNTIMELY, Case, Sentence, say
 from audit.failures import MalformedError, VerificationError
 from audit.papers import expect, fit
 from audit.parties import Said, algorithm_of, read_sender, read_token
@@ -44,7 +44,7 @@ _NAMED: Final = (
 """Of which kind of evidence, which file, and where the SHA-256 of its bytes stands."""
 
 _ONCE: Final = {"event.accepted": "acceptance of {ref}", "delivery.attempted": "attempt {attempt}"}
-"""What there is one entry of: another that says otherwise was written to deceive."""
+"""What there is one entry of: another that says otherwise contradicts it (`audit.repeated`)."""
 
 _OF_EVENT: Final = ("event.", "delivery.")
 
@@ -165,12 +165,13 @@ def _digests(case: Case) -> dict[tuple[str, str], str]:
     refs = {str(one.get("ref")) for one in told if one.get("ref") or one["kind"].startswith(_OF_EVENT)}
     partners = {str(one["partner"]) for one in told if one.get("partner")}
     expect(len(refs) <= 1 >= len(partners), f"two events: {sorted(refs | partners)}", VerificationError)
-    found: dict[tuple[str, str], str] = {}
-    once: dict[str, bytes] = {}
+    found, once = dict[tuple[str, str], str](), dict[str, bytes]()
     for leaf, one in case.records.items():
         what = _fill(_ONCE.get(one["kind"], ""), one)
-        text = f"{what}: two entries contradict each other; keep these papers"
-        expect(not what or once.setdefault(what, leaf) == leaf, text, VerificationError)
+        if what and (first := once.setdefault(what, leaf)) != leaf:
+            from audit.repeated import compare_repeated  # noqa: PLC0415 - loaded where there are two
+
+            compare_repeated(case, what, case.records[first], one)
         for _, name, form in (each for each in _NAMED if each[0] == one["kind"]):
             if digest := _fill(form, {"contract_sha256": "", **one}):
                 found.setdefault((_fill(name, one), digest), one["kind"])
@@ -229,17 +230,17 @@ def _add_party(case: Case, held: dict[str, bytes], said: Said, whose: str) -> se
     offered = held.pop(f"keys/{said.name}.der", None)
     is_fit = offered is None or algorithm_of(offered, said) is not None
     expect(is_fit, f"{whose} signature: it is not by the key in the bundle", VerificationError)
-    fits = {key: name for key in case.pinned.parties if (name := algorithm_of(key, said)) is not None}
+    fits = {key: by for key in case.pinned.parties if (by := algorithm_of(key, said)) is not None}
+    name = Sentence().format("{}", said.name)
     verb = "signed it" if whose == "the sender's" else "signed that it has the event"
     if fits:
-        algorithm = next(iter(fits.values()))
-        case.proved.append(f"the holder of the {algorithm} key that you gave {verb}, as {said.name}")
+        case.proved += [f"the holder of the {next(iter(fits.values()))} key that you gave {verb}, as {name}"]
         case.proved += [f"what was signed names the content: {said.content}"] if said.content else []
         case.not_proved.append("whose key it is that you gave: that was agreed elsewhere")
     else:
         by = "it fits the key in the bundle, which the operator says is its"
         by = by if offered else "no key is in here"
-        case.word.append(f"that {whose} key {said.name} {verb}: {by}; give the key, as its owner gave it")
+        case.word.append(f"that {whose} key {name} {verb}: {by}; give the key, as its owner gave it")
     if not said.content:
         case.not_proved.append(f"that {whose} signature names this very content")
     return set(fits)

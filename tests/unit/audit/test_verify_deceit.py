@@ -16,12 +16,15 @@ from audit.judging import verify_papers
 from audit.note import VerifierKey
 from audit.papers import Keys, leaf_of
 from audit.proof import InclusionProof, format_proof
+from audit.sender import sender_paper
 from audit.tree import Head, prove_inclusion
 from audit.verify import Verdict, format_failure, format_verdict
+from gateway.origin_evidence import Origin
 from tests.acknowledging import statement
-from tests.dossier import pem
-from tests.signing import private_key
+from tests.dossier import SENDER, pem
+from tests.signing import Draft, private_key, raw_signature
 from tests.unit.audit.builders import (
+    AT,
     LOG,
     LOG_SIGNER,
     ORIGIN,
@@ -107,6 +110,20 @@ def test_no_value_is_pushed_into_the_next_line_of_a_terminal(blank: str) -> None
     assert blank * 3 not in format_verdict(verify(entries([accepted(), attempt], [0, 1])))
 
 
+@pytest.mark.parametrize("is_given", [True, False])
+def test_the_name_of_a_senders_key_is_no_words_of_the_sentence(*, is_given: bool) -> None:
+    """Nobody has signed it: the sender signs what is before it in the paper."""
+    name = "crd_sender: and the receiver has signed that it has the event"
+    base = Draft(body=MINE).base("crd_sender")
+    made = Origin(SENDER, name, base, raw_signature(private_key(SENDER), base))
+    paper = dict([sender_paper(made.to_json())])
+    files = {"receipt.jws": receipt(accepted(origin=made.sha256())), **paper}
+    verdict = verify(files, MINE, *([pem(SENDER)] if is_given else []))
+    (told,) = [one for one in (*verdict.proved, *verdict.word) if name in one]
+    assert repr(name) in told
+    assert (told in verdict.proved) == is_given
+
+
 def test_what_could_be_words_of_the_sentence_is_quoted() -> None:
     url = "https://h in attempt 1, and was answered 200 (delivered)"
     said = "\n".join(verify(entries([accepted(), record(Kind.ATTEMPTED, url=url)], [0, 1])).proved)
@@ -181,6 +198,24 @@ def test_a_second_acceptance_makes_no_other_content_yours(*, is_with_receipt: bo
     for content in (MINE, OTHER, None):
         with pytest.raises(VerificationError, match=r"acceptance of evt_.*: two entries contradict"):
             verify(files, content)
+
+
+@pytest.mark.parametrize("is_with_receipt", [True, False])
+def test_what_was_accepted_anew_with_the_same_content_contradicts_nothing(*, is_with_receipt: bool) -> None:
+    """Once the claim is over, an honest gateway accepts a repeat under the same ref."""
+    again = accepted(at=AT + 10**9, event_sha256=digest(AFTER))
+    said = [accepted(), again, accepted(at=AT + 2 * 10**9)]
+    files = entries(said, [0, 1, 2]) | ({"receipt.jws": receipt(said[0])} if is_with_receipt else {})
+    verdict = verify(files, MINE)
+    assert sum("more than one, all of the same content" in one for one in verdict.proved) == 1
+    assert sum("that it was posted once" in one for one in verdict.not_proved) == 1
+
+
+@pytest.mark.parametrize("change", [{"type": "order.paid"}, {"attributes": {"subject": "another"}}])
+def test_what_was_accepted_anew_as_another_event_contradicts(change: dict[str, Any]) -> None:
+    said = [accepted(), accepted(at=AT + 10**9, **change)]
+    with pytest.raises(VerificationError, match=r"acceptance of evt_.*: two entries contradict"):
+        verify(entries(said, [0, 1]))
 
 
 def test_the_receipt_alone_speaks_for_the_content() -> None:
