@@ -257,7 +257,7 @@ class Books:
         return NEVER if at is None else at
 
     def keep_waiting(self) -> None:
-        """Give a row to whatever waits, before a stop; where that is very much, to the first of it."""
+        """Give a row to what waits, before a stop: to as much as a tick holds; again with the next one."""
         self.keep_late(NEVER, most=LIMIT)
 
     def make_tick(self) -> Tick | None:

@@ -246,9 +246,7 @@ class Relay:
         await asyncio.wait(loops)
         await self._courier.rest(self._works.values(), _GRACE_SECONDS)
         await self._courier.give_up(self._works.values())
-        for work in self._works.values():
-            work.shard.keep_waiting()
-        self._writer.stop()
+        self._writer.stop(_GRACE_SECONDS * 2 / 3)  # the last tick that it begins has time, too
         await asyncio.wait([writing], timeout=_GRACE_SECONDS)
         if not writing.done():
             writing.cancel()  # the database is away: what it did not take repeats after the next start
