@@ -65,6 +65,12 @@ class Snapshot:
         """What events of a type are read with that only earlier contracts had; None: none of them had."""
         return self.gone.get((partner, direction, event_type))
 
+    def gone_from(self, partner: str, direction: Direction) -> list[Gone]:
+        """What events of all those types of a partner are read with that only earlier contracts had."""
+        former = (one.line.terms for one in self.directory.former(partner))
+        types = dict.fromkeys(each.event_type for each in former if each.direction == direction)
+        return [gone for one in types if (gone := self.gone_by(partner, one, direction)) is not None]
+
     def channels(self, partner: str, direction: Direction) -> tuple[Channel, ...]:
         """The channels of a partner in one direction."""
         return self.by_partner.get((partner, direction), ())

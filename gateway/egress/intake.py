@@ -179,7 +179,9 @@ def _channel(
         return found or NoEvent("schema_version_unknown", None, named)
     if wanted is None:
         return NoEvent("event_type_missing")
-    return _version(snapshot.channels(partner, direction), wanted, outside) or NoEvent("event_type_unknown")
+    former = (_gone(envelope, one, at) for one in snapshot.gone_from(partner, direction))
+    lines = [*snapshot.channels(partner, direction), *(one for one in former if one is not None)]
+    return _version(lines, wanted, outside) or NoEvent("event_type_unknown")
 
 
 def _gone(envelope: Envelope, gone: Gone | None, at: int) -> Channel | None:
@@ -214,7 +216,10 @@ def _operational(
 def _version(
     channels: Sequence[Channel], wanted: int | UUID, outside: ExternalRegistry | None
 ) -> tuple[Channel, Sequence[Version]] | Unasked | None:
-    """The version that a record names; of a name that is not ours, the one that means the same."""
+    """The version that a record names; of a name that is not ours, the one that means the same.
+
+    Of the first channel that has it: those of today's contract stand before those of earlier ones.
+    """
     for channel in channels:
         for one in channel.readable():
             if wanted == (one.schema.guid if isinstance(wanted, UUID) else one.schema_id):
