@@ -212,9 +212,8 @@ def find_ranges(session: Session, wanted: Wanted, *, after: RangeKey | None, lim
 def _crowded(wanted: Wanted) -> Select[str]:
     """Endpoints of which so much waits for a retry that their lanes take hardly anything new."""
     row = DeliveryRow
-    query = select(col(row.endpoint)).where(col(row.state).in_(_WAITING))
-    if wanted.owner is not None:
-        query = query.where(col(row.partner) == wanted.owner)
+    query = select(col(row.endpoint))
+    query = query.where(col(row.state).in_(_WAITING), is_of(col(row.partner), wanted.owner))
     most = case((func.count(col(row.order_key)) > 0, SAVED_LIMIT), else_=UNORDERED_LIMIT)
     return query.group_by(col(row.endpoint)).having(func.count() * 10 >= most * 9)
 
