@@ -6,6 +6,7 @@ beside what is written of it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from gateway.broker.port import Read
@@ -244,8 +245,8 @@ class Books:
         It waits behind the head of an order, behind a rate, or is under way to somebody who does not answer.
         With an order what stands before it gets a row with it, under way or not: rows are read before topics.
         """
-        for each in self.lanes.values():
-            each.put_to_rest(now)
+        for name, each in self.lanes.items():
+            each.put_to_rest(now, partial(self.outbox.is_written, name))
         if not self.outbox.is_full:
             late: dict[str, dict[bytes, None]] = {}
             for one in self._debts.take_late(now, most):

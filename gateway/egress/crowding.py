@@ -7,13 +7,14 @@ from dataclasses import dataclass
 class Crowding:
     """`since`: when it became so (Unix milliseconds); None: it is not.
 
-    It ends once half of that is gone, so that it is not told with each delivery that goes and comes.
+    It ends with a delivery once half of that is gone, so that it is not told with each one that goes and
+    comes, and not of an endpoint that takes nothing, where all that waited was given up.
     """
 
     since: int | None = None
 
-    def judged(self, waiting: int, limit: int, now: int) -> "Crowding":
+    def judged(self, waiting: int, limit: int, now: int, *, is_delivered: bool = False) -> "Crowding":
         """After an attempt: so many wait for a retry, of so many at most."""
         if self.since is None:
             return Crowding(now) if waiting >= limit else self
-        return Crowding() if waiting * 2 <= limit else self
+        return Crowding() if is_delivered and waiting * 2 <= limit else self

@@ -9,7 +9,7 @@ that is slow would have a thousand rows, and not a range.
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Final, Literal
@@ -216,7 +216,7 @@ class Lane(Queues):
         match decision:
             case Delivered() | Parked():
                 self._drop(delivery)
-                self._judge_crowding(now)
+                self._judge_crowding(now, is_delivered=isinstance(decision, Delivered))
                 return
             case RetryAt(at):
                 queue[0] = replace(queue[0], attempts=queue[0].attempts + 1, due_at=at)
@@ -225,7 +225,7 @@ class Lane(Queues):
                 self.endpoint = replace(self.endpoint, state="disabled")
         self._note_retry(queue[0])
         self._schedule(key)
-        self._judge_crowding(now)
+        self._judge_crowding(now, is_delivered=False)
 
     def give_back(self, delivery: Delivery, due_at: int) -> None:
         """A delivery that was taken and could not be sent for a reason of ours: no attempt was made."""
@@ -268,16 +268,23 @@ class Lane(Queues):
             self._schedule_all()
         return True
 
-    def put_to_rest(self, now: int) -> None:
-        """Where very many retries are durable, and due later, forget them until they are due."""
-        if len(self._retries) <= self._kept:
+    def put_to_rest(self, now: int, is_written: Callable[[bytes], bool] = lambda _: True) -> None:
+        """Where very many retries are durable, and due later, forget them until they are due.
+
+        `is_written`: whether the row is as it is to be; else its former state would be read. An endpoint with
+        an order keeps all.
+        """
+        if len(self._retries) <= self._kept or self.endpoint.order != "none":
             return
+        kept = len(self._known)
         for ref in [*self._retries]:
             first = self._groups[self._known[ref]][0]
-            if first.group is None and ref not in self._flying and first.due_at > now:
+            is_later = first.group is None and ref not in self._flying and first.due_at > now
+            if is_later and is_written(ref):
                 del self._groups[self._leave(ref)]
                 self.resting.put(ref, first.due_at)
-        self._schedule_all()
+        if len(self._known) != kept:
+            self._schedule_all()
 
     @property
     def is_closed(self) -> bool:
@@ -298,8 +305,9 @@ class Lane(Queues):
             return self._saved_limit
         return UNORDERED_LIMIT if self.endpoint.order == "none" else SAVED_LIMIT
 
-    def _judge_crowding(self, now: int) -> None:
-        self.crowding = self.crowding.judged(len(self._saved) + len(self.resting), self._limit, now)
+    def _judge_crowding(self, now: int, *, is_delivered: bool) -> None:
+        waiting = len(self._saved) + len(self.resting)
+        self.crowding = self.crowding.judged(waiting, self._limit, now, is_delivered=is_delivered)
 
     def _begin_anew(self) -> None:
         """At another URL nothing is known of it yet: what waits for a retry is due at once."""

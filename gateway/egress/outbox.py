@@ -92,6 +92,10 @@ class Outbox:
         key = (endpoint, ref)
         return self._saved.get(key) or self._writing.get(key)
 
+    def is_written(self, endpoint: str, ref: bytes) -> bool:
+        """Whether no tick is to change the delivery's row."""
+        return self.decided(endpoint, ref) is None
+
     def revive(self, delivery: Delivery) -> None:
         """A row that was found in the database is to wait again, whatever this tick was to make of it."""
         key = (delivery.endpoint, delivery.ref)

@@ -7,13 +7,14 @@ import pytest
 
 from gateway.egress.backlog import Span
 from gateway.egress.crowding import Crowding
-from gateway.egress.delivery import Delivered, Delivery, RetryAt
+from gateway.egress.delivery import Delivered, Delivery, Parked, RetryAt
 from gateway.egress.lane import SAVED_LIMIT, UNORDERED_LIMIT, Lane
 from gateway.egress.outbox import Outbox
 from gateway.egress.resting import Resting
 from gateway.egress.shard import Shard
 from gateway.egress.ticks import Saved
 from gateway.egress.undelivered import Wanted, find_ranges
+from partners.endpoint import ALL
 from tests.unit.gateway.egress.stage import answer, endpoint, stage
 from tests.unit.gateway.egress.test_deliveries import lease, write
 from tests.unit.gateway.egress.test_lane import delivery, settle, taken
@@ -64,6 +65,41 @@ def test_what_was_forgotten_is_read_again_when_it_is_due_and_changes_its_row() -
     assert [saved.is_new for saved in ticked(shard).saved] == [False]
 
 
+def test_what_is_to_be_written_yet_is_not_read_from_its_former_row() -> None:
+    shard = made(endpoint(concurrency=64))
+    lane = shard.lanes["ep_1"]
+    lane._kept = 0
+    receive(shard, 0)
+    for number, at in ((1, NOW), (2, LATER)):
+        (one,), _ = shard.take(NOW)
+        assert one.attempts == number - 1
+        shard.settle(replace(attempt(one, RetryAt(at)), answer=answer(400, "client_error")), NOW)
+        if number == 1:
+            ticked(shard)
+    shard.keep_late(NOW)
+    assert not lane.resting
+    tick = shard.make_tick()
+    assert tick is not None
+    shard.keep_late(NOW)
+    assert not lane.resting
+    shard.committed(tick)
+    shard.keep_late(NOW)
+    assert len(lane.resting) == 1
+
+
+def test_where_nothing_can_be_forgotten_nothing_is_arranged_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    lanes = [Lane(endpoint(order=order), kept=0) for order in ("none", "endpoint")]
+    for lane, at in zip(lanes, (NOW, LATER), strict=True):
+        lane.offer(delivery(0), NOW)
+        assert taken(lane, NOW) == ["0"]
+        settle(lane, 0, RetryAt(at), "client_error")
+        lane.saved(delivery(0).ref)
+    monkeypatch.setattr(Lane, "_schedule_all", lambda _: pytest.fail("arranged anew"))
+    for lane in lanes:
+        lane.put_to_rest(NOW)
+        assert not lane.resting
+
+
 def row_of(number: int, ref: bytes) -> Delivery:
     return replace(delivery(number), ref=ref, body=None, attempts=1, due_at=LATER)
 
@@ -100,8 +136,28 @@ def test_an_endpoint_is_crowded_until_half_of_it_is_gone() -> None:
     some = Crowding()
     assert some.judged(9, 10, 5) == some
     full = some.judged(10, 10, 5)
-    assert full == Crowding(5) == full.judged(9, 10, 6)
-    assert full.judged(5, 10, 7) == some
+    assert full == Crowding(5) == full.judged(9, 10, 6, is_delivered=True)
+    assert full.judged(5, 10, 7, is_delivered=True) == some
+
+
+def test_an_endpoint_that_rejects_all_has_not_recovered_when_one_is_given_up() -> None:
+    shard = made(endpoint(concurrency=64))
+    shard.lanes["ep_1"]._saved_limit = 2
+    told = []
+    for offset in (0, 1, 2):
+        receive(shard, offset)
+        for one in shard.take(NOW)[0]:
+            shard.settle(replace(attempt(one, RetryAt(LATER)), answer=answer(400, "client_error")), NOW)
+        ticked(shard)
+    again = shard.take(LATER)[0]
+    for number, one in enumerate(again):
+        decision = Parked("client_error") if number else RetryAt(LATER)
+        shard.settle(replace(attempt(one, decision), answer=answer(400, "client_error")), LATER)
+        told += [each.type for each in ticked(shard).told]
+    assert {"gateway.endpoint.failing"} == {each for each in told if each.startswith("gateway.endpoint.")}
+    (one,) = shard.take(LATER)[0]
+    shard.settle(attempt(one, Delivered()), LATER)
+    assert [each.type for each in ticked(shard).told] == ["gateway.endpoint.recovered"]
 
 
 def test_an_endpoint_that_gets_nothing_new_for_what_it_rejects_is_told_as_failing_once() -> None:
@@ -139,14 +195,14 @@ async def test_a_range_says_that_it_waits_for_what_waits_for_a_retry(
         spans = [Span(name, "topic", "id", 0, 3, 9) for name in ("ep_1", "ep_2")]
         write(on, outbox.make_tick(held, spans=spans, drained=[], moves=[]))
 
-        def told(reason: str | None, **holds: str) -> list[tuple[str, str, str | None]]:
+        def told(reason: str | None, owner: str = "acme", **holds: str) -> list[tuple[str, str, str | None]]:
             with on.database.begin() as session:
                 some = find_ranges(
-                    session, Wanted("acme", holds, ["topic"], reason=reason), after=None, limit=9
+                    session, Wanted(owner, holds, ["topic"], reason=reason), after=None, limit=9
                 )
             return [(one.endpoint, one.state, one.reason) for one in some]
 
         assert told(None) == [("ep_1", "pending", "retries"), ("ep_2", "pending", None)]
-        assert told("retries") == [("ep_1", "pending", "retries")]
+        assert told("retries") == told("retries", ALL) == [("ep_1", "pending", "retries")]
         assert told(None, ep_1="paused") == [("ep_1", "held", "paused"), ("ep_2", "pending", None)]
         assert told("retries", ep_1="paused") == []
