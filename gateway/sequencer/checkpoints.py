@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from sqlmodel import Session
+
 from audit import log as audit_log
 from audit.checkpoint import Checkpoint, read_checkpoint, sign_checkpoint, split_origin
-from audit.errors import MalformedError, StaleHeadError
+from audit.errors import AuditError, InconsistentError, MalformedError, StaleHeadError
 from audit.log import LogState
-from audit.note import Signer, VerifierKey, format_line, parse_note
+from audit.note import Note, Signer, VerifierKey, format_line, parse_note
 from audit.tree import Head
 from gateway.broker.port import Broker, Record, Stored
 from gateway.database import Database
@@ -162,7 +164,8 @@ class Checkpoints:
         """Sign the last checkpoints of ended epochs anew, the same texts, and serve them.
 
         The topic keeps what it shows of them: that may be more than this database has, which the next epoch
-        names. Keys that have ended and not leaked keep their lines.
+        names. Keys that have ended and not leaked keep their lines. What this database cannot stand by is
+        logged, and left as it is: it holds up neither other epochs nor logs that grow.
 
         Raises:
             AwayError, StaleHeadError: as `publish`.
@@ -170,8 +173,7 @@ class Checkpoints:
         if not origins:
             return
         self.clock()  # nothing is signed where it is not to be trusted
-        states = await self.database.read(lambda session: audit_log.states(session, origins))
-        kept = {origin: read_checkpoint((one.checkpoint or "").encode()) for origin, one in states.items()}
+        kept = await self.database.read(lambda session: _kept(session, origins))
         signed = await self._sign([checkpoint for checkpoint, _ in kept.values()])
         gone = {origin: {*self._ids(origin), *self._leaked_ids(origin)} for origin in signed}
         earlier = {
@@ -262,6 +264,31 @@ class Checkpoints:
                 [Record(self.topic, 0, origin.encode(), note.encode(), (), now) for origin, note in notes]
             )
             shown = {origin: one.checkpoint_size for origin, one in newer.items()}
+
+
+def _kept(session: Session, origins: Sequence[str]) -> dict[str, tuple[Checkpoint, Note]]:
+    """The last checkpoints of ended epochs, by origin, without those that their rows contradict."""
+    found = {}
+    for origin, state in audit_log.states(session, origins).items():
+        try:
+            checkpoint, note = read_checkpoint((state.checkpoint or "").encode())
+            if (checkpoint.origin, checkpoint.size) != (origin, state.checkpoint_size):
+                raise InconsistentError(
+                    f"{checkpoint.size} entries of {checkpoint.origin} are kept as what was published, "
+                    f"and {state.checkpoint_size} are counted"
+                )
+            if (checkpoint.size, checkpoint.root) != (state.head.size, state.head.root()):
+                audit_log.check_published(session, checkpoint)
+        except AuditError as error:
+            logger("gateway.sequencer").error(
+                "an ended epoch is not signed anew",
+                reason=f"{origin}: its last checkpoint and its rows in the database do not agree ({error}). "
+                "The keys that signed it before are its only ones; all other logs go on. Look what is "
+                "damaged: gateway log fsck",
+            )
+        else:
+            found[origin] = checkpoint, note
+    return found
 
 
 def _is_signed_by(state: LogState, signers: Sequence[Signer]) -> bool:

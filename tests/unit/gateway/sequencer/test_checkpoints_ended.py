@@ -1,13 +1,20 @@
 """An epoch that is over grows no more; who signs now signs its last checkpoint, so that it can be trusted."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from sqlmodel import col
+from structlog.testing import capture_logs
 
 from audit import log as audit_log
 from audit.checkpoint import read_checkpoint
 from audit.epochs import Opening, members_of, open_epoch
 from audit.evidence import Kind, make_evidence
 from audit.note import VerifierKey
+from audit.rows import HeadRow
 from audit.store import LogState
 from gateway.administration.key_changes import USUAL_OVERLAP_MS, Freeze, Rotation
 from gateway.sequencer.published import read_shown
@@ -94,3 +101,65 @@ async def test_an_ended_epoch_is_signed_by_who_signs_now_and_by_no_key_that_leak
         assert now.checkpoint.split("\n\n")[0] == before.checkpoint.split("\n\n")[0], "the same text"
         shown = await read_shown(parts.broker, parts.ground.settings.broker.checkpoint_topic)
         assert shown.notes[f"{log}/1"] == before.checkpoint.encode(), "what the topic shows of it stays"
+
+
+def other_root(note: str) -> str:
+    """It says another root than the log ever had."""
+    origin, size, _, rest = note.split("\n", 3)
+    return f"{origin}\n{size}\n{'A' * 43}=\n{rest}"
+
+
+def more_entries(note: str) -> str:
+    """It says more entries than there are."""
+    origin, size, rest = note.split("\n", 2)
+    return f"{origin}\n{int(size) + 5}\n{rest}"
+
+
+def fewer_entries(note: str) -> str:
+    """It says fewer entries than were published."""
+    origin, size, rest = note.split("\n", 2)
+    return f"{origin}\n{int(size) - 1}\n{rest}"
+
+
+def no_checkpoint(note: str) -> str:
+    """A signed note, and no checkpoint."""
+    return note.replace("\n", "\nword\n", 1)
+
+
+@pytest.mark.parametrize("damage", [other_root, more_entries, fewer_entries, no_checkpoint])
+async def test_an_ended_epoch_that_is_damaged_is_told_and_holds_up_no_other(
+    tmp_path: Path, damage: Callable[[str], str]
+) -> None:
+    async with running(tmp_path) as world:
+        await world.apply()
+        await world.send({"order_id": "A-1", "qty": 1})
+        await world.settled(FIRST + 1)
+        await world.published()
+        log, house = acme_log(world), f"{world.parts.ground.host}/log/{world.parts.ground.house_log}"
+        good = first_epoch(world, log).checkpoint
+        assert good is not None
+
+    async with running(tmp_path) as world:
+        for each in (log, house):
+            await begin_second(world, each)
+        with world.parts.ground.database.begin() as session:
+            row = update(HeadRow).where(col(HeadRow.log) == log, col(HeadRow.epoch) == 1)
+            session.execute(row.values(checkpoint=damage(good)))
+
+    with capture_logs() as lines:
+        async with running(tmp_path) as world:
+            parts = world.parts
+            (old,) = parts.keys.current.trusted("checkpoint").values()
+            wanted = Rotation("checkpoint", 0, USUAL_OVERLAP_MS)
+            made = await parts.signing.rotate(parts.administration, wanted, None, by=OPERATOR, dry_run=False)
+            assert made.made is not None
+            await signed_by(
+                world, house, {VerifierKey(f"{house}/1", key).key_id for key in (old, made.made.public_key)}
+            )
+            await world.send({"order_id": "A-2", "qty": 1})
+            await world.published()
+            assert first_epoch(world, log).checkpoint == damage(good), "nothing of it is signed"
+    told = [one for one in lines if one["event"] == "an ended epoch is not signed anew"]
+    assert told
+    assert {one["log_level"] for one in told} == {"error"}
+    assert all(f"{log}/1" in one["reason"] for one in told)
