@@ -23,7 +23,10 @@ from partners.holding import asks_alike, held_seconds
 from partners.partner import Partner
 
 _COMPARE_SECONDS: Final = 30.0
-"""How often topics are compared with what they should be; while there is something to mend, sooner."""
+"""How often topics are compared with what they should be; while there is something to mend, sooner.
+
+That one keeps its records longer than wanted, as after a shorter `delivery.hold`, may stay so for good.
+"""
 
 _FRESH_SECONDS: Final = 2 * _COMPARE_SECONDS
 """What was found of a topic so lately is told again without asking."""
@@ -125,7 +128,7 @@ class PartnerTopics:
                 raise
             if is_due:
                 self.problem = ""
-            if self.warnings():
+            if self.problem or any(one.is_to_mend() for one in self._found.values()):
                 self._compare_at = min(self._compare_at, now + _SOON_SECONDS)
 
     async def compare(self, partner: Partner) -> tuple[str, ...]:

@@ -252,12 +252,14 @@ class EmbeddedFile:
 
 
 def _compared(specs: Sequence[TopicSpec], there: Mapping[str, tuple[str, TopicSpec]]) -> dict[str, Topic]:
-    return {
-        spec.name: Topic(topic_id, _mismatches(spec, found), found.partitions, found.retention_ms)
-        for spec in specs
-        if spec.name in there
-        for topic_id, found in (there[spec.name],)
-    }
+    return {spec.name: _told(spec, *there[spec.name]) for spec in specs if spec.name in there}
+
+
+def _told(wanted: TopicSpec, topic_id: str, found: TopicSpec) -> Topic:
+    kept = _kept(wanted, found)
+    longer = kept if _is_longer(found.retention_ms, wanted.retention_ms) else ()
+    differs = (*_mismatches(wanted, found), *kept)
+    return Topic(topic_id, differs, found.partitions, found.retention_ms, longer)
 
 
 def _mismatches(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:
@@ -274,13 +276,23 @@ def _mismatches(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:
             f"{wanted.name} is {kinds[found.compacted]}, wanted: {kinds[wanted.compacted]}: it was made for "
             "something else; set another broker.topic_prefix or broker.checkpoint_topic"
         )
-    if found.retention_ms != wanted.retention_ms and not wanted.compacted:
-        words.append(
-            f"{wanted.name} keeps its records {_time(found.retention_ms)}, wanted: "
-            f"{_time(wanted.retention_ms)}: the embedded broker shortens no topic, and lengthens one for a "
-            "delivery.hold alone; set broker.retention, or the contract's hold, to what it keeps"
-        )
     return tuple(words)
+
+
+def _kept(wanted: TopicSpec, found: TopicSpec) -> tuple[str, ...]:
+    """That a topic keeps its records for another time than wanted, if it does."""
+    if found.retention_ms == wanted.retention_ms or wanted.compacted:
+        return ()
+    words = (
+        f"{wanted.name} keeps its records {_time(found.retention_ms)}, wanted: "
+        f"{_time(wanted.retention_ms)}: the embedded broker shortens no topic, and lengthens one for a "
+        "delivery.hold alone; set broker.retention, or the contract's hold, to what it keeps"
+    )
+    return (words,)
+
+
+def _is_longer(found_ms: int | None, wanted_ms: int | None) -> bool:
+    return wanted_ms is not None and (found_ms is None or found_ms > wanted_ms)
 
 
 def _time(retention_ms: int | None) -> str:

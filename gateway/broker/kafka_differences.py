@@ -69,9 +69,7 @@ class Demands:
         for name, wanted in self.settings(spec).items():
             actual = settings.get(name)
             if actual is not None and not _suffices(name, actual, wanted):
-                mend = _alter(spec.name, name, wanted)
-                why = _LONGER if name == RETENTION and _is_longer(actual, wanted) else ""
-                words.append(f"{spec.name} has {name}={actual}, wanted: {wanted}{why}: {mend}")
+                words.append(_differs(spec, name, actual, wanted))
         if spec.least_ms and settings.get(_RETENTION_BYTES, _FOR_EVER) != _FOR_EVER:
             mend = _alter(spec.name, _RETENTION_BYTES, _FOR_EVER)
             actual = settings[_RETENTION_BYTES]
@@ -82,6 +80,19 @@ class Demands:
             mend = _alter(spec.name, _UNCLEAN, "false")
             words.append(f"{spec.name} has {_UNCLEAN}=true: it may lose acknowledged records: {mend}")
         return tuple(words)
+
+    def longer(self, spec: TopicSpec, settings: Mapping[str, str] | None) -> tuple[str, ...]:
+        """Those of `mismatches` that say that a topic keeps its records longer than wanted."""
+        actual, wanted = (settings or {}).get(RETENTION), self.settings(spec).get(RETENTION)
+        if actual is None or wanted is None or actual == wanted or not _is_longer(actual, wanted):
+            return ()
+        return (_differs(spec, RETENTION, actual, wanted),)
+
+
+def _differs(spec: TopicSpec, name: str, actual: str, wanted: str) -> str:
+    mend = _alter(spec.name, name, wanted)
+    why = _LONGER if name == RETENTION and _is_longer(actual, wanted) else ""
+    return f"{spec.name} has {name}={actual}, wanted: {wanted}{why}: {mend}"
 
 
 def _numbers(spec: TopicSpec, found: FoundTopic, replication: int) -> Iterator[str]:

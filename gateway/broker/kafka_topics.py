@@ -112,7 +112,7 @@ class KafkaTopics:
     ) -> Topic:
         found, its = there[spec.name], settings[spec.name]
         differ = (*self._demands.mismatches(spec, found, its), *refused)
-        return Topic(found.id, differ, found.partitions, keeps_ms(its))
+        return Topic(found.id, differ, found.partitions, keeps_ms(its), self._demands.longer(spec, its))
 
     async def _lengthen(self, specs: Sequence[TopicSpec]) -> dict[str, tuple[str, ...]]:
         """Have these topics keep their records as long as they are to; why Kafka does not let us, by name.

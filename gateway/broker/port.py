@@ -37,12 +37,18 @@ class Topic:
     """A topic that exists. `mismatches`: how it differs from its specification, in words for an operator.
 
     `keeps_ms`: for how long it keeps its records, where that was compared; None: for ever, or not known.
+    `longer`: those of `mismatches` that say that it keeps them longer than wanted, which loses nothing.
     """
 
     id: str
     mismatches: tuple[str, ...] = ()
     partitions: int = 1
     keeps_ms: int | None = None
+    longer: tuple[str, ...] = ()
+
+    def is_to_mend(self) -> bool:
+        """Whether it differs otherwise than by keeping its records longer than wanted."""
+        return not set(self.mismatches) <= set(self.longer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,15 @@ def test_for_how_long_a_topic_keeps_its_records_is_known_where_its_settings_are(
     assert [keeps_ms(told) for told in ({"retention.ms": "-1"}, {}, None)] == [None] * 3
 
 
+@pytest.mark.parametrize(("actual", "count"), [("-1", 1), ("10000", 1), ("5", 0)])
+def test_that_a_topic_keeps_its_records_longer_is_told_apart(actual: str, count: int) -> None:
+    spec = TopicSpec("t", retention_ms=1_000)
+    settings = DEMANDS.settings(spec) | {"retention.ms": actual}
+    assert DEMANDS.longer(spec, settings) == (DEMANDS.mismatches(spec, FOUND, settings)[-1:] * count)
+    assert DEMANDS.longer(spec, DEMANDS.settings(spec)) == DEMANDS.longer(spec, None) == ()
+    assert DEMANDS.longer(TopicSpec("t", compacted=True), settings) == ()
+
+
 def test_a_compacted_topic_has_small_segments_and_smaller_ones_suffice() -> None:
     ours = TopicSpec("t", compacted=True)
     found = FoundTopic("id", partitions=1, replicas=3, is_led=True)

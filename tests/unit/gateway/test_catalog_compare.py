@@ -1,5 +1,6 @@
 """How a partner's topics differ is asked of the broker where it was not asked lately, and else known."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -48,6 +49,21 @@ class Asked(WilfulBroker):
         }
 
 
+class Ensured(WilfulBroker):
+    """A broker that keeps what its test had ensured; the world's own catalog asks in a task of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.specs: list[TopicSpec] = []
+        self.task = asyncio.current_task()
+
+    async def ensure(self, topics: Sequence[TopicSpec]) -> Mapping[str, Topic]:
+        """As asked; kept."""
+        if asyncio.current_task() is self.task:
+            self.specs += topics
+        return await super().ensure(topics)
+
+
 @dataclass
 class Compared(Timed):
     """Asks about acme."""
@@ -58,6 +74,33 @@ class Compared(Timed):
         partner = self.catalog.current.directory.partner("acme")
         assert partner is not None
         return await self.catalog.compare(partner)
+
+
+async def test_a_topic_that_keeps_its_records_longer_than_wanted_is_told_and_asked_about_no_sooner(
+    tmp_path: Path,
+) -> None:
+    broker = Ensured(tmp_path)
+    async with running(tmp_path, broker=broker) as world:
+        await world.apply()
+        timed = Compared(world, broker)
+        await timed.catalog.refresh()
+        wanted = broker.specs[-1]
+        assert wanted.retention_ms is not None
+        # As with a delivery.hold that was longer once.
+        held = replace(wanted, retention_ms=2 * wanted.retention_ms, least_ms=2 * wanted.retention_ms)
+        await broker.ensure([held])
+        timed.seconds += 30.0
+        await timed.catalog.refresh()
+        (words,) = timed.catalog.warnings()
+        assert held.name in words
+        broker.specs.clear()
+        for seconds in (3.0, 29.9):
+            timed.seconds = 130.0 + seconds
+            await timed.catalog.refresh()
+        assert broker.specs == []
+        timed.seconds = 160.0
+        await timed.catalog.refresh()
+        assert held.name in {spec.name for spec in broker.specs}
 
 
 async def test_what_was_compared_lately_is_known_without_a_word_to_the_broker(tmp_path: Path) -> None:
