@@ -101,10 +101,15 @@ def forget_breakers(session: Session, endpoints: Iterable[str]) -> None:
         session.execute(delete(BreakerRow).where(col(BreakerRow.endpoint).in_(some)))
 
 
-def load_failing(session: Session) -> dict[str, int]:
-    """The endpoints of which no attempt succeeds, each with since when, in Unix milliseconds."""
+def load_failing(session: Session, among: Sequence[str] | None = None) -> dict[str, int]:
+    """The endpoints of which no attempt succeeds, each with since when, in Unix milliseconds.
+
+    `among`: ids, at most a page of them; None: of all endpoints.
+    """
     since = col(BreakerRow.failing_since)
     query = select(col(BreakerRow.endpoint), since).where(since.is_not(None))
+    if among is not None:
+        query = query.where(col(BreakerRow.endpoint).in_(among))
     return {found[0]: int(found[1]) for found in session.execute(query)}
 
 

@@ -74,12 +74,15 @@ async def list_endpoints(call: Call) -> Response:
     """The partner's endpoints, by id."""
     owner, unseal = call.endpoints_owner, call.doors.probing.unseal
     states = frozenset(words(call.query, "state", get_args(EndpointState)) or ())
-    failing = await call.doors.database.read(traces.load_failing)
-    wanted = EndpointsWanted(owner, states, failing if flag(call.query, "failing") else None)
+    failing = await call.doors.database.read(traces.load_failing) if flag(call.query, "failing") else None
+    wanted = EndpointsWanted(owner, states, failing)
     bound = ("endpoints", owner, *pages.filtered(call, FILTERS))
     shown, following = await pages.by_id(
         call, bound, lambda session, after, most: endpoints(session, wanted, after=after, limit=most)
     )
+    if failing is None:
+        ids = [one.id for one in shown]
+        failing = await call.doors.database.read(lambda session: traces.load_failing(session, ids))
     items = [listed_item(one, unseal, failing.get(one.id)) for one in shown]
     return pages.sealed_page(call, items, bound, following)
 

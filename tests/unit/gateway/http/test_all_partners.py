@@ -7,11 +7,12 @@ from typing import Any, Final
 import httpx
 import pytest
 import pytest_asyncio
-from sqlalchemy import insert, update
+from sqlalchemy import delete, insert, update
 from sqlmodel import col
 
 from audit.ref import parse_ref
 from gateway.bootstrap.ground import clock
+from gateway.egress import traces
 from gateway.egress.rows import BreakerRow
 from gateway.http.gates import GATES
 from gateway.rows import ClaimRow
@@ -183,6 +184,28 @@ async def test_endpoints_are_found_by_their_state_and_whether_they_fail(
     for wrong in ({"state": "broken"}, {"failing": "yes"}):
         answer = await operator.get(f"{ALL}/endpoints", params=wrong)
         assert (answer.status_code, answer.json()["code"]) == (400, "parameter_invalid")
+
+
+async def test_a_page_of_endpoints_asks_about_its_own_alone_whether_they_fail(
+    house: House, operator: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_all, read = traces.load_failing, list[dict[str, int]]()
+
+    def load(*given: Any) -> dict[str, int]:
+        read.append(of_all(*given))
+        return read[-1]
+
+    monkeypatch.setattr(traces, "load_failing", load)
+    mine, other = house.keys["endpoint acme 1"], house.keys["endpoint globex 2"]
+    with house.world.parts.ground.database.begin() as session:
+        session.execute(delete(BreakerRow))
+        row = {"failures": 3, "probe_at": 0, "failing_since": 2_000}
+        session.execute(insert(BreakerRow), [{"endpoint": one, **row} for one in (mine, other)])
+    items = await listed(operator, "/v1/partners/acme/endpoints")
+    assert {one["id"] for one in items if one["failing_since"]} == {mine}
+    assert [set(one) for one in read] == [{mine}]
+    (found,) = await listed(operator, "/v1/partners/globex/endpoints", failing="true")
+    assert found["id"] == other
 
 
 async def test_which_keys_end_soon_is_asked_of_all_or_of_one(
