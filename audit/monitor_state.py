@@ -115,7 +115,7 @@ class State:
     them. compromised_keys: public keys of any of them, trusted until the gateway said that they leaked.
     receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
     epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers. uncounted: digests of
-    receipts that could not be held against the log, and were told. promise_ms: the shortest time that was
+    receipts that could not be held against the log, and were told, each with the file that it was in last. promise_ms: the shortest time that was
     ever promised for an entry; promise_told_ms: the last one; 0: none was yet.
     """
 
@@ -136,7 +136,7 @@ class State:
     alarms: list[Standing] = field(default_factory=list)
     looked_at: int = 0
     away_since: int = 0
-    uncounted: list[str] = field(default_factory=list)
+    uncounted: dict[str, str] = field(default_factory=dict)
     promise_ms: int = 0
     promise_told_ms: int = 0
 
@@ -289,7 +289,7 @@ def _state(whole: dict[str, Any]) -> State:
         alarms=[_standing(one) for one in whole["alarms"]],
         looked_at=looked_at,
         away_since=_count(whole["away_since"]),
-        uncounted=[_text(one) for one in whole.get("uncounted", ())],
+        uncounted=_uncounted(whole.get("uncounted", {})),
         promise_ms=_count(whole.get("promise_ms", 0)),
         promise_told_ms=_count(whole.get("promise_told_ms", 0)),
     )
@@ -301,6 +301,13 @@ def _reading(one: Any, origin: str) -> Reading | None:
     head = Head(origin, _count(one["size"]), tuple(_bytes(each) for each in one["edge"]))
     found = {_text(ref): _count(index) for ref, index in one["found"].items()}
     return Reading(_text(one["note"]).encode(), head, found)
+
+
+def _uncounted(told: Any) -> dict[str, str]:
+    """By digest, the file; an earlier version has kept the digests alone."""
+    if isinstance(told, list):
+        return {_text(name): "" for name in told}
+    return {_text(name): _text(place) for name, place in told.items()}
 
 
 def _own(values: list[Any], looked_at: int) -> Own:

@@ -245,7 +245,7 @@ class _Watch:
                 break
             self.call.around.pause(seconds)
         total.alarms += gathered.alarms(state.log)
-        state.uncounted += gathered.uncounted
+        gathered.remember(state)
         return total, gathered.words
 
     def _look_at_log(self, state: State, terms: Terms, begun: float) -> Looked:

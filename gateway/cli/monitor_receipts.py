@@ -35,16 +35,25 @@ class Gathered:
     """What was found: how many receipts are new, and words on what is none.
 
     `uncounted`: those of the partner's that cannot be held against the log, by digest: each, and why.
+    `places`: the files of these, and of those that were told before, by digest. `read`: files that were read.
     """
 
     new: int = 0
     words: list[str] = field(default_factory=list)
     uncounted: dict[str, tuple[str, str]] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    read: set[str] = field(default_factory=set)
 
     def tell(self, text: str) -> None:
         """Say something, but not a thousand times."""
         if len(self.words) < _MOST_WORDS:
             self.words.append(text)
+
+    def remember(self, state: State) -> None:
+        """Note those that cannot be counted as told, and forget those that their files hold no more."""
+        there = {place for place in set(state.uncounted.values()) - self.read if Path(place).exists()}
+        kept = {name: place for name, place in state.uncounted.items() if place in there}
+        state.uncounted = kept | self.places
 
     def alarms(self, log: str) -> list[Alarm]:
         """The one alarm of those that cannot be counted, if there are any. `log`: which is watched."""
@@ -94,10 +103,11 @@ class Receipts:
                 raise UsageError(f"{path} cannot be read: {error.strerror}") from error
             if len(raw) > FILE_BYTES:
                 raise UsageError(f"{path} has more than {FILE_BYTES} bytes")
+            found.read.add(f"{path.absolute()}")
             tokens = list(tokens_in(raw))
             if not tokens:
                 found.tell(f"{path} holds no receipt")
-            counted = [self.take(token, f"{path}", found) for token in tokens]
+            counted = [self.take(token, path, found) for token in tokens]
             # What cannot be counted is read again: its key may be known by then, or nobody was told of it.
             if all(counted):
                 self._read[path] = seen
@@ -132,14 +142,15 @@ class Receipts:
                 except _UNFIT as error:
                     found.tell(f"history: {error}")
 
-    def take(self, token: str, where: str, found: Gathered) -> bool:
+    def take(self, token: str, path: Path, found: Gathered) -> bool:
         """Take one receipt that the partner keeps; whether it can be held against the log."""
         try:
             self._take(token, found)
         except _UNFIT as error:
             name = hashlib.sha256(token.encode(errors="replace")).hexdigest()[:32]
+            found.places[name] = f"{path.absolute()}"
             if name not in self.state.uncounted:
-                found.uncounted[name] = (token, f"{where}: {error}")
+                found.uncounted[name] = (token, f"{path}: {error}")
             return False
         return True
 

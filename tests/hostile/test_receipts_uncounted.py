@@ -85,6 +85,30 @@ def test_one_that_is_told_while_the_log_is_away_is_told_once_it_is_back(scene: S
     assert scene.kinds(*flags) == ["receipt"]
 
 
+def told(scene: Scene) -> dict[str, str]:
+    """What the monitor's file remembers of those that it could not count."""
+    return parse_state((scene.shell.folder / "state.json").read_bytes()).uncounted
+
+
+def test_those_that_were_told_are_remembered_as_long_as_their_files_have_them(scene: Scene) -> None:
+    first = scene.shell.write("receipts/1.txt", by_a_key_of_the_day(LOST))
+    second = scene.shell.write("receipts/2.txt", by_a_key_of_the_day(ELSEWHERE))
+    flags = "--receipts", str(first.parent)
+    assert scene.kinds(*flags) == ["receipt"]
+    assert sorted(told(scene).values()) == [f"{first}", f"{second}"]
+    assert scene.kinds("--acknowledge", code=0) == []
+    assert len(told(scene)) == 2, "they are there, though this look was not told where"
+    first.unlink()
+    assert scene.kinds(*flags, code=0) == []
+    assert list(told(scene).values()) == [f"{second}"]
+    moved = second.rename(second.with_name("3.txt"))
+    assert scene.kinds(*flags, code=0) == [], "known by what it says, wherever it is"
+    assert list(told(scene).values()) == [f"{moved}"]
+    moved.write_text(receipt(scene.past[0]))
+    scene.look(*flags)
+    assert told(scene) == {}
+
+
 def test_what_is_no_receipt_is_news(scene: Scene) -> None:
     path = scene.shell.write("receipts/README", "Receipts are kept here.")
     assert any("holds no receipt" in one for one in news(scene, "--receipts", str(path.parent)))
@@ -126,5 +150,7 @@ def test_a_state_of_before_has_neither(scene: Scene) -> None:
     for name in ("uncounted", "promise_ms", "promise_told_ms"):
         del whole[name]
     state = parse_state(json.dumps(whole).encode())
-    assert (state.uncounted, state.promise_ms, state.promise_told_ms) == ([], 0, 0)
+    assert (state.uncounted, state.promise_ms, state.promise_told_ms) == ({}, 0, 0)
     assert parse_state(format_state(state)) == state
+    whole["uncounted"] = ["a" * 32]
+    assert parse_state(json.dumps(whole).encode()).uncounted == {"a" * 32: ""}
