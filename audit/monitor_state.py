@@ -115,8 +115,9 @@ class State:
     them. compromised_keys: public keys of any of them, trusted until the gateway said that they leaked.
     receipt_keys: by id. reading: what is not read to its end yet. past: earlier notes of the
     epoch, by size. receipts: by ref. away_since: Unix ms; 0: the gateway answers. uncounted: digests of
-    receipts that could not be held against the log, and were told, each with the file that it was in last. promise_ms: the shortest time that was
-    ever promised for an entry; promise_told_ms: the last one; 0: none was yet.
+    receipts that could not be held against the log, and were told, each with the file that it was in last.
+    promise_ms: the shortest time that was ever promised for an entry; promise_told_ms: the last one; 0: none
+    was yet.
     """
 
     url: str
