@@ -5,6 +5,7 @@
     |   |-- MalformedError       they do not follow their format
     |   |-- UnpinnedKeyError     all that could be checked holds, but nobody trusted vouches for the key
     |   |-- InconsistentError    two checkpoints of one log contradict each other
+    |   |-- LostError            nothing shows it: an epoch has lost entries (`audit.monitor_earlier`)
     |   `-- AlarmError           a monitor has seen something that must not be (`audit.alarm`)
     |-- EvidenceRuleError        members that docs/formats.md does not allow (our bug)
     |   `-- EvidenceTooLargeError  more than a record may hold (the caller's fault: shorten it)
