@@ -258,7 +258,7 @@ class Books:
         return NEVER if at is None else at
 
     def keep_waiting(self) -> None:
-        """Give a row to what waits, before a stop: to as much as a tick holds; again with the next one."""
+        """Give a row to whatever waits, before a stop; where that is very much, to the first of it."""
         self.keep_late(NEVER, most=LIMIT)
 
     def make_tick(self) -> Tick | None:

@@ -246,7 +246,9 @@ class Relay:
         await asyncio.wait(loops)
         await self._courier.rest(self._works.values(), _GRACE_SECONDS)
         await self._courier.give_up(self._works.values())
-        self._writer.stop(_GRACE_SECONDS * 2 / 3)  # the last tick that it begins has time, too
+        for work in self._works.values():
+            work.shard.keep_waiting()
+        self._writer.stop()
         await asyncio.wait([writing], timeout=_GRACE_SECONDS)
         if not writing.done():
             writing.cancel()  # the database is away: what it did not take repeats after the next start

@@ -48,7 +48,7 @@ class Keeper:
 class Writer:
     """A tick that was taken from a shard is written before the next one of that shard, or the shard goes.
 
-    Hence it must not be cancelled while others go on: `stop` lets it write what is left and end.
+    Hence it must not be cancelled while others go on: `stop` lets it write once more and end.
 
     Nothing is settled by contracts of a partner that have changed since its topic was read: a tick finds that
     out in its own transaction, and is written once its shard has those of now, with what follows for new
@@ -75,41 +75,26 @@ class Writer:
         self._is_stopping = asyncio.Event()
         self._stirred = asyncio.Event()
         self._late_at = NEVER
-        self._stop_by = 0.0
 
     async def run(self, works: Mapping[int, Work]) -> None:
-        """Until `stop`, and then once more: what was decided while the last tick was written is one, too.
-
-        Whatever waits then gets its row, so many with each tick as that holds, while there is time.
-        """
+        """Until `stop`, and then once more: what was decided while the last tick was written is one, too."""
         self._is_stopping.clear()
         while not self._is_stopping.is_set():
             await rest(self._is_stopping, self._tick_ms / 1000)
             self._stirred.clear()
             if not await self.write(list(works.values())):
                 await rest(self._stirred, self._rest_seconds())
-        while await self._write_last(list(works.values())) and self._seconds() < self._stop_by:
-            pass
-
-    async def _write_last(self, works: Sequence[Work]) -> bool:
-        for work in works:
-            work.shard.keep_waiting()
-        return await self.write(works)
+        await self.write(list(works.values()))
 
     def stir(self) -> None:
         """Something may have been decided: look with the next tick."""
         self._stirred.set()
         self._also()
 
-    def stop(self, within_seconds: float = 0.0) -> None:
-        """End once nothing is left to write; after so many seconds begin no other round, but for one."""
-        self._stop_by = self._seconds() + within_seconds
+    def stop(self) -> None:
+        """End after one more round."""
         self._is_stopping.set()
         self._stirred.set()
-
-    @staticmethod
-    def _seconds() -> float:
-        return asyncio.get_running_loop().time()
 
     def _rest_seconds(self) -> float:
         """How long to wait for a stir: time stirs nobody, nor does a clock that is to be trusted again."""

@@ -40,29 +40,6 @@ async def test_what_one_endpoint_waits_for_is_not_sent_to_the_others_again_after
         assert on.receiver.ids(ORDERED.url)[-3:] == ["a", "b", "c"]
 
 
-async def test_however_much_waits_at_a_stop_the_others_get_nothing_again(
-    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """More than a tick holds: three that wait behind the head of their order, and one that has all."""
-    monkeypatch.setattr("gateway.egress.debts.PATIENCE_MS", 600_000)
-    monkeypatch.setattr("gateway.egress.relay._GRACE_SECONDS", 60.0)
-    stuck = [endpoint(f"ep_{number}", order="endpoint", delays=(0, 600_000)) for number in (2, 3, 4)]
-    names = [f"e{number:03}" for number in range(200)]
-    async with stage(tmp_path, database_url, QUICK, *stuck) as on:
-        on.receiver.reply = lambda outgoing, _: (
-            answer() if outgoing.url == QUICK.url else answer(400, "client_error")
-        )
-        async with on.relaying(owner="one"):
-            await on.produce(*names)
-            await on.until(lambda: len(on.receiver.ids(QUICK.url)) == 200, "the first has all", seconds=20)
-            await on.until(lambda: len(on.rows()) >= 3, "the heads have failed", seconds=9)
-        assert (on.position(), len(on.rows())) == (200, 600)
-        async with on.relaying(owner="two"):
-            await on.produce("new")
-            await on.until(lambda: "new" in on.receiver.ids(QUICK.url), "the next has come", seconds=9)
-        assert sorted(on.receiver.ids(QUICK.url)) == [*names, "new"]
-
-
 async def test_what_waits_is_written_in_time_though_nothing_stirs(
     tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,8 +3,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import pytest
-
 from gateway.database import Database
 from gateway.egress.courier import Work
 from gateway.egress.lane import NEVER
@@ -24,9 +22,6 @@ class Deciding:
 
     def keep_late(self, now: int) -> int:
         return NEVER + now
-
-    def keep_waiting(self) -> None:
-        """Nothing waits."""
 
     def make_tick(self) -> list[str] | None:
         tick, self.decided = self.decided, []
@@ -70,29 +65,6 @@ async def test_what_was_decided_while_the_last_tick_was_written_is_written_too()
     database.go.set()
     await running
     assert shard.written == ["first", "answered just before the stop"]
-
-
-@dataclass
-class Waiting(Deciding):
-    """What waits for a row; a few of it fit into a tick, and into a full one none."""
-
-    waiting: list[str] = field(default_factory=list)
-
-    def keep_waiting(self) -> None:
-        if not self.decided:
-            self.decided, self.waiting = self.waiting[:2], self.waiting[2:]
-
-
-@pytest.mark.parametrize(("within", "kept"), [(60.0, 5), (0.0, 2)])
-async def test_at_a_stop_all_that_waits_gets_its_row_if_there_is_time(within: float, kept: int) -> None:
-    shard, database = Waiting(["full"], waiting=list("abcde")), Slow()
-    database.go.set()
-    writer = Writer(cast("Database", database), lambda: 0, lambda _: None, KEEPER, tick_ms=1)
-    running = asyncio.create_task(writer.run({0: Work(cast("Shard", shard))}))
-    await asyncio.sleep(0)
-    writer.stop(within)
-    await running
-    assert shard.written == ["full", *"abcde"[:kept]]
 
 
 @dataclass
