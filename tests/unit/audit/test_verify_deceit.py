@@ -125,7 +125,7 @@ def test_the_name_of_a_senders_key_is_no_words_of_the_sentence(*, is_given: bool
 
 
 def test_what_could_be_words_of_the_sentence_is_quoted() -> None:
-    url = "https://h in attempt 1, and was answered 200 (delivered)"
+    url = "https://hooks.example/a in attempt 1, and was answered 200 (delivered)"
     said = "\n".join(verify(entries([accepted(), record(Kind.ATTEMPTED, url=url)], [0, 1])).proved)
     assert f"to {url!r} in attempt" in said
     said = "\n".join(verify({"receipt.jws": receipt(accepted(type="a 'B-1' from"))}).proved)
