@@ -33,11 +33,7 @@ list_deliveries: Final = of_all(
 list_replays: Final = of_all(
     replays.list_replays, "listAllReplays", "The replays of all partners, newest first"
 )
-list_history: Final = of_all(
-    history_of_all.list_all_history,
-    "listAllHistory",
-    "What happened to an event, whosesoever it is, newest first",
-)
+list_history: Final = of_all(history_of_all.list_all_history)
 list_imports: Final = of_all(
     imports.list_imports, "listAllImports", "The imports of all partners, newest first"
 )
